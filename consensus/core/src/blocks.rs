@@ -1,0 +1,190 @@
+//! The tree of uncommitted blocks on top of the committed tip, and the committed headers that
+//! elections look back at.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use conclave_types::{Block, BlockHeader, BlockId, BlockTime, Height, View};
+
+use crate::ANCESTRY_BLOCKS;
+
+/// Blocks kept besides those on the way to the highest QC; abandoned ones come back by fetching
+/// if they turn out to be certified.
+const SIDE_BLOCKS_MAX: usize = 64;
+
+/// The committed tip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tip {
+    pub(crate) id: BlockId,
+    pub(crate) height: Height,
+    pub(crate) view: View,
+    pub(crate) time: BlockTime,
+}
+
+/// The way from the committed tip to a block.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Path {
+    /// Ascending, the block itself last; empty for the tip.
+    Complete(Vec<Arc<Block>>),
+    /// The highest block on the way that is not here.
+    Missing { block: BlockId, height: Height },
+    /// The way does not lead through the tip.
+    Aside,
+}
+
+pub(crate) struct Blocks {
+    tip: Tip,
+    /// Committed, ascending, the tip last; empty at the genesis.
+    recent: VecDeque<(BlockId, BlockHeader)>,
+    tree: BTreeMap<BlockId, Arc<Block>>,
+}
+
+impl Blocks {
+    /// On top of the committed headers, or of the genesis if there are none.
+    pub(crate) fn new(
+        genesis: Tip,
+        committed: impl IntoIterator<Item = BlockHeader>,
+        uncommitted: impl IntoIterator<Item = Block>,
+    ) -> Self {
+        let mut blocks = Self {
+            tip: genesis,
+            recent: VecDeque::new(),
+            tree: BTreeMap::new(),
+        };
+        for header in committed {
+            blocks.advance(header);
+        }
+        for block in uncommitted {
+            blocks.insert(Arc::new(block));
+        }
+        blocks
+    }
+
+    pub(crate) fn tip(&self) -> Tip {
+        self.tip
+    }
+
+    pub(crate) fn get(&self, id: &BlockId) -> Option<&Arc<Block>> {
+        self.tree.get(id)
+    }
+
+    /// Adds a block above the tip. Its id and body are known to match.
+    pub(crate) fn insert(&mut self, block: Arc<Block>) {
+        if block.header.height > self.tip.height {
+            self.tree.insert(block.id(), block);
+        }
+    }
+
+    /// The time of the tip or of a block in the tree.
+    pub(crate) fn time(&self, id: &BlockId) -> Option<BlockTime> {
+        match *id == self.tip.id {
+            true => Some(self.tip.time),
+            false => self.tree.get(id).map(|block| block.header.time),
+        }
+    }
+
+    /// Whether a block of this view orders anything.
+    pub(crate) fn has_payload_at(&self, view: View) -> bool {
+        self.tree
+            .values()
+            .any(|block| block.header.view == view && !block.batches.is_empty())
+    }
+
+    pub(crate) fn path(&self, id: BlockId, height: Height) -> Path {
+        let (mut next, mut height) = (id, height);
+        let mut path = Vec::new();
+        loop {
+            if next == self.tip.id {
+                path.reverse();
+                return Path::Complete(path);
+            }
+            if height <= self.tip.height {
+                return Path::Aside;
+            }
+            let Some(block) = self.tree.get(&next) else {
+                return Path::Missing {
+                    block: next,
+                    height,
+                };
+            };
+            path.push(Arc::clone(block));
+            next = block.header.parent;
+            height = Height(block.header.height.0.saturating_sub(1));
+        }
+    }
+
+    /// The headers of a block and its ancestors as far as elections look, ascending; `None` while
+    /// one is missing.
+    pub(crate) fn ancestry(&self, id: BlockId, height: Height) -> Option<Vec<BlockHeader>> {
+        let Path::Complete(path) = self.path(id, height) else {
+            return None;
+        };
+        let committed = self.recent.iter().map(|(_, header)| header);
+        let headers = committed.chain(path.iter().map(|block| &block.header));
+        let skip = (self.recent.len() + path.len()).saturating_sub(ANCESTRY_BLOCKS);
+        Some(headers.skip(skip).cloned().collect())
+    }
+
+    /// The committed block of a height, as far back as headers are kept.
+    pub(crate) fn committed_at(&self, height: Height) -> Option<BlockId> {
+        let back = self.tip.height.0.checked_sub(height.0)?;
+        let position = self.recent.len().checked_sub(1 + usize::try_from(back).ok()?)?;
+        self.recent.get(position).map(|(id, _)| *id)
+    }
+
+    /// Moves the tip along a path and forgets what can no longer be committed.
+    pub(crate) fn commit(&mut self, path: &[Arc<Block>]) {
+        for block in path {
+            self.advance(block.header.clone());
+        }
+        let tip = self.tip;
+        let mut dead = BTreeSet::new();
+        let mut by_height: Vec<_> = self
+            .tree
+            .iter()
+            .map(|(id, block)| (block.header.height, *id, block.header.parent))
+            .collect();
+        by_height.sort_unstable();
+        for (height, id, parent) in by_height {
+            let aside = height == tip.height.next() && parent != tip.id;
+            if height <= tip.height || aside || dead.contains(&parent) {
+                dead.insert(id);
+            }
+        }
+        self.tree.retain(|id, _| !dead.contains(id));
+    }
+
+    /// Keeps the number of blocks bounded while nothing commits: forgets those that are neither on
+    /// the way to the highest QC nor of a view since then.
+    pub(crate) fn shed(&mut self, high: BlockId, height: Height, view: View) {
+        if self.tree.len() <= SIDE_BLOCKS_MAX {
+            return;
+        }
+        let mut keep = BTreeSet::new();
+        let (mut next, mut at) = (high, height);
+        while at > self.tip.height {
+            let Some(block) = self.tree.get(&next) else {
+                break;
+            };
+            keep.insert(next);
+            next = block.header.parent;
+            at = Height(block.header.height.0.saturating_sub(1));
+        }
+        self.tree
+            .retain(|id, block| keep.contains(id) || block.header.view >= view);
+    }
+
+    fn advance(&mut self, header: BlockHeader) {
+        let id = header.id();
+        self.tip = Tip {
+            id,
+            height: header.height,
+            view: header.view,
+            time: header.time,
+        };
+        self.recent.push_back((id, header));
+        if self.recent.len() > ANCESTRY_BLOCKS {
+            self.recent.pop_front();
+        }
+    }
+}

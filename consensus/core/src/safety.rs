@@ -1,0 +1,218 @@
+//! The one place that answers "may I sign this?", and the only one that signs.
+//!
+//! Rules of the protocol enforced here:
+//! - 1: the view is the one that the entering certificate enters, and nothing else sets it.
+//! - 2: one prepare vote per view, for a justified block, and none after a timeout.
+//! - 3: the highest QC only grows.
+//! - 4: no commit vote for a view at or before one that was given up; no timeout of a view at or
+//!   before one that a commit vote was sent for.
+//! - 7: every signature changes [`SafetyState`], which the step writes before it sends.
+//!
+//! Why that is safe: if 2f+1 sent commit-vote(v), every TC of a view w ≥ v has an honest signer
+//! among them. It sent its commit vote first (rule 4) and so signed its timeout with a highest QC
+//! of view v or later. Hence a justified block of a view after v extends the block committed in v.
+
+use std::sync::Arc;
+
+use bincode::{Decode, Encode};
+use conclave_crypto::Signatures;
+use conclave_types::{
+    BlockHeader, ChainId, CommitVote, Entry, Epoch, PrepareVote, QuorumCertificate, Timeout,
+    TimeoutCertificate, ValidatorIndex, View, VoteKind,
+};
+
+/// What a validator must never forget.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SafetyState {
+    /// The highest quorum certificate seen: the lock.
+    pub high_qc: QuorumCertificate,
+    /// The certificate that entered the current view.
+    pub entry: Entry,
+    /// The last prepare vote; its view is the last voted view.
+    pub prepare_vote: Option<PrepareVote>,
+    /// The last commit vote; re-sent until a commit certificate covers it.
+    pub commit_vote: Option<CommitVote>,
+    /// The last timeout; re-sent until its view is left.
+    pub timeout: Option<Timeout>,
+}
+
+impl SafetyState {
+    /// The state of a validator that has never signed anything. Starting a validator that has
+    /// signed before from this state makes it Byzantine.
+    pub fn genesis(chain: ChainId) -> Self {
+        let high_qc = QuorumCertificate::genesis(chain);
+        Self {
+            entry: Entry::Quorum(high_qc.clone()),
+            high_qc,
+            prepare_vote: None,
+            commit_vote: None,
+            timeout: None,
+        }
+    }
+
+    /// The current view.
+    pub fn view(&self) -> View {
+        self.entry.enters()
+    }
+}
+
+pub(crate) struct Safety {
+    chain: ChainId,
+    epoch: Epoch,
+    index: ValidatorIndex,
+    signatures: Arc<dyn Signatures>,
+    state: SafetyState,
+    /// The state differs from what was last taken for writing.
+    changed: bool,
+}
+
+impl Safety {
+    pub(crate) fn new(
+        chain: ChainId,
+        epoch: Epoch,
+        index: ValidatorIndex,
+        signatures: Arc<dyn Signatures>,
+        state: SafetyState,
+    ) -> Self {
+        Self {
+            chain,
+            epoch,
+            index,
+            signatures,
+            state,
+            changed: false,
+        }
+    }
+
+    pub(crate) fn state(&self) -> &SafetyState {
+        &self.state
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.state.view()
+    }
+
+    /// The state to write, if it changed since the last call.
+    pub(crate) fn take_changed(&mut self) -> Option<SafetyState> {
+        std::mem::take(&mut self.changed).then(|| self.state.clone())
+    }
+
+    /// Rule 3: takes a verified quorum certificate as the lock, if it is higher.
+    pub(crate) fn observe(&mut self, qc: &QuorumCertificate) {
+        if qc.view > self.state.high_qc.view {
+            self.state.high_qc = qc.clone();
+            self.changed = true;
+        }
+    }
+
+    /// Rule 1: enters the view after a verified certificate; `false` if that view was left or is
+    /// the current one.
+    pub(crate) fn enter(&mut self, entry: Entry) -> bool {
+        let ahead = entry.enters() > self.view();
+        if ahead {
+            self.state.entry = entry;
+            self.changed = true;
+        }
+        ahead
+    }
+
+    /// Whether a prepare vote in the current view is still possible.
+    pub(crate) fn can_prepare(&self) -> bool {
+        self.last_voted() < Some(self.view()) && !self.gave_up(self.view())
+    }
+
+    /// Whether the current view was given up.
+    pub(crate) fn timed_out(&self) -> bool {
+        self.gave_up(self.view())
+    }
+
+    /// Rule 2: the vote for a block of the current view with its verified justification.
+    pub(crate) fn prepare(
+        &mut self,
+        header: &BlockHeader,
+        justify: &QuorumCertificate,
+        timeout: Option<&TimeoutCertificate>,
+    ) -> Option<PrepareVote> {
+        let view = header.view;
+        let follows = |before: View| before.0.checked_add(1) == Some(view.0);
+        let justified = match timeout {
+            None => follows(justify.view),
+            Some(tc) => {
+                follows(tc.view) && justify.view >= tc.high_qc.view && justify.view < view
+            }
+        };
+        let extends = header.parent == justify.block && header.parent_view == justify.view;
+        if view != self.view() || !self.can_prepare() || !justified || !extends {
+            return None;
+        }
+        let (height, block) = (header.height, header.id());
+        let message = VoteKind::Prepare.message(self.chain, self.epoch, view, height, block);
+        let vote = PrepareVote {
+            epoch: self.epoch,
+            view,
+            height,
+            block,
+            signer: self.index,
+            signature: self.signatures.sign(&message),
+        };
+        self.state.prepare_vote = Some(vote.clone());
+        self.changed = true;
+        Some(vote)
+    }
+
+    /// Rule 4: the commit vote for a verified quorum certificate, unless its view or a later one
+    /// was given up, or this or a later view has one already.
+    pub(crate) fn commit(&mut self, qc: &QuorumCertificate) -> Option<CommitVote> {
+        let newest = self.state.commit_vote.as_ref().map(|vote| vote.view);
+        if qc.view == View(0) || newest >= Some(qc.view) || self.gave_up(qc.view) {
+            return None;
+        }
+        let (view, height, block) = (qc.view, qc.height, qc.block);
+        let message = VoteKind::Commit.message(self.chain, self.epoch, view, height, block);
+        let vote = CommitVote {
+            epoch: self.epoch,
+            view,
+            height,
+            block,
+            signer: self.index,
+            signature: self.signatures.sign(&message),
+        };
+        self.state.commit_vote = Some(vote.clone());
+        self.changed = true;
+        Some(vote)
+    }
+
+    /// Rule 6: gives up the current view, once.
+    pub(crate) fn time_out(&mut self) -> Option<Timeout> {
+        let view = self.view();
+        let committed = self.state.commit_vote.as_ref().map(|vote| vote.view);
+        if self.timed_out() || committed >= Some(view) {
+            return None;
+        }
+        let high_qc = self.state.high_qc.clone();
+        let message = Timeout::message(self.chain, self.epoch, view, high_qc.view);
+        let timeout = Timeout {
+            epoch: self.epoch,
+            view,
+            high_qc,
+            entry: self.state.entry.clone(),
+            signer: self.index,
+            signature: self.signatures.sign(&message),
+        };
+        self.state.timeout = Some(timeout.clone());
+        self.changed = true;
+        Some(timeout)
+    }
+
+    fn last_voted(&self) -> Option<View> {
+        self.state.prepare_vote.as_ref().map(|vote| vote.view)
+    }
+
+    /// Whether a timeout of this view or a later one was signed.
+    fn gave_up(&self, view: View) -> bool {
+        self.state
+            .timeout
+            .as_ref()
+            .is_some_and(|timeout| timeout.view >= view)
+    }
+}

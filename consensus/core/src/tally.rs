@@ -1,0 +1,364 @@
+//! Collects votes and timeouts until 2f+1 make a certificate.
+//!
+//! Signatures are checked late: a quorum of unchecked ones is added up and checked once. Only if
+//! that fails is each checked alone; liars are accused, and from then on their votes are checked as
+//! they come. One vote per kind, view and signer is kept.
+
+use std::collections::BTreeMap;
+
+use conclave_light::Verifier;
+use conclave_types::{
+    AggregateSignature, BlockId, BlsSignature, Digest, Height, QuorumCertificate, Signers, Timeout,
+    TimeoutCertificate, ValidatorIndex, View, VoteKind,
+};
+
+use crate::{Ballot, Evidence, Fault};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Check {
+    Open,
+    Good,
+    /// Wrong, or withdrawn after a proven double vote: nothing more is taken from this signer.
+    Void,
+}
+
+struct Vote {
+    ballot: Ballot,
+    check: Check,
+    /// A second, different vote came; the next ones are not worth checking.
+    accused: bool,
+}
+
+#[derive(Default)]
+struct Round {
+    votes: BTreeMap<ValidatorIndex, Vote>,
+    certified: bool,
+}
+
+struct Refusal {
+    high: View,
+    signature: BlsSignature,
+    check: Check,
+    accused: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Tally {
+    prepare: BTreeMap<View, Round>,
+    commit: BTreeMap<View, Round>,
+    /// Timeouts of the current view.
+    timeouts: BTreeMap<ValidatorIndex, Refusal>,
+    /// The verified certificates that they name.
+    high_qcs: BTreeMap<View, QuorumCertificate>,
+    /// Those who sent a wrong signature before.
+    suspects: Signers,
+}
+
+/// What one more vote led to.
+pub(crate) struct Outcome<C> {
+    pub(crate) certificate: Option<C>,
+    pub(crate) accused: Vec<(ValidatorIndex, Evidence)>,
+}
+
+/// A block with 2f+1 votes.
+pub(crate) struct Certified {
+    pub(crate) height: Height,
+    pub(crate) block: BlockId,
+    pub(crate) aggregate: AggregateSignature,
+}
+
+impl<C> Outcome<C> {
+    const fn nothing() -> Self {
+        Self {
+            certificate: None,
+            accused: Vec::new(),
+        }
+    }
+}
+
+impl Tally {
+    /// Counts one vote; `own` ones are known to be right.
+    pub(crate) fn vote(
+        &mut self,
+        verifier: &Verifier<'_>,
+        kind: VoteKind,
+        view: View,
+        signer: ValidatorIndex,
+        ballot: Ballot,
+        own: bool,
+    ) -> Outcome<Certified> {
+        let mut outcome = Outcome::nothing();
+        let (rounds, suspects) = match kind {
+            VoteKind::Prepare => (&mut self.prepare, &mut self.suspects),
+            VoteKind::Commit => (&mut self.commit, &mut self.suspects),
+        };
+        let round = rounds.entry(view).or_default();
+        let message = |ballot: &Ballot| message(verifier, kind, view, ballot);
+        let holds = |ballot: &Ballot| {
+            let signature = &ballot.signature;
+            verifier.signatures.verify(signer, &message(ballot), signature)
+        };
+        let fault = || (signer, Evidence::Fault(Fault::Signature { view }));
+        match round.votes.get_mut(&signer) {
+            None => {
+                let check = match (own, suspects.contains(signer)) {
+                    (true, _) => Check::Good,
+                    (false, false) => Check::Open,
+                    (false, true) if holds(&ballot) => Check::Good,
+                    (false, true) => Check::Void,
+                };
+                if check == Check::Void {
+                    outcome.accused.push(fault());
+                }
+                let vote = Vote {
+                    ballot,
+                    check,
+                    accused: false,
+                };
+                round.votes.insert(signer, vote);
+            }
+            Some(vote) if vote.ballot == ballot || vote.accused || vote.check == Check::Void => {
+                return outcome;
+            }
+            Some(vote) => {
+                vote.accused = true;
+                if !holds(&ballot) {
+                    suspects.insert(signer);
+                    outcome.accused.push(fault());
+                    return outcome;
+                }
+                if vote.check == Check::Good || holds(&vote.ballot) {
+                    let evidence = Evidence::Equivocation {
+                        kind,
+                        view,
+                        first: vote.ballot,
+                        second: ballot,
+                    };
+                    outcome.accused.push((signer, evidence));
+                    return outcome;
+                }
+                suspects.insert(signer);
+                outcome.accused.push(fault());
+                vote.ballot = ballot;
+                vote.check = Check::Good;
+            }
+        }
+        if !round.certified {
+            outcome.certificate =
+                round.certify(verifier, &ballot, &message(&ballot), suspects, |liar| {
+                    let evidence = Evidence::Fault(Fault::Signature { view });
+                    outcome.accused.push((liar, evidence));
+                });
+        }
+        outcome
+    }
+
+    /// Counts one timeout of the current view, whose `high_qc` is verified.
+    pub(crate) fn timeout(
+        &mut self,
+        verifier: &Verifier<'_>,
+        timeout: &Timeout,
+        own: bool,
+    ) -> Outcome<TimeoutCertificate> {
+        let mut outcome = Outcome::nothing();
+        let (view, signer, high) = (timeout.view, timeout.signer, timeout.high_qc.view);
+        let message = |high| Timeout::message(verifier.chain, timeout.epoch, view, high);
+        let holds = |signer, high, signature: &BlsSignature| {
+            verifier.signatures.verify(signer, &message(high), signature)
+        };
+        let fault = |liar| (liar, Evidence::Fault(Fault::Signature { view }));
+        match self.timeouts.get_mut(&signer) {
+            None => {
+                let good = own
+                    || !self.suspects.contains(signer)
+                    || holds(signer, high, &timeout.signature);
+                if !good {
+                    outcome.accused.push(fault(signer));
+                }
+                let check = match (own, good) {
+                    (true, _) => Check::Good,
+                    (false, true) => Check::Open,
+                    (false, false) => Check::Void,
+                };
+                let refusal = Refusal {
+                    high,
+                    signature: timeout.signature,
+                    check,
+                    accused: false,
+                };
+                self.timeouts.insert(signer, refusal);
+                self.high_qcs
+                    .entry(high)
+                    .or_insert_with(|| timeout.high_qc.clone());
+            }
+            Some(first) => {
+                let same = first.high == high && first.signature == timeout.signature;
+                if same || first.accused || first.check == Check::Void {
+                    return outcome;
+                }
+                first.accused = true;
+                let both = holds(signer, high, &timeout.signature)
+                    && (first.check == Check::Good
+                        || holds(signer, first.high, &first.signature));
+                let evidence = match both {
+                    true => Evidence::TimeoutEquivocation {
+                        view,
+                        first: (first.high, first.signature),
+                        second: (high, timeout.signature),
+                    },
+                    false => fault(signer).1,
+                };
+                outcome.accused.push((signer, evidence));
+                return outcome;
+            }
+        }
+        if !self.timeouts_have_quorum(verifier) {
+            return outcome;
+        }
+        outcome.certificate = self.timeout_certificate(verifier, timeout);
+        if outcome
+            .certificate
+            .as_ref()
+            .is_some_and(|tc| verifier.timeout_signatures(tc).is_ok())
+        {
+            return outcome;
+        }
+        for (signer, refusal) in &mut self.timeouts {
+            if refusal.check == Check::Open {
+                refusal.check = match holds(*signer, refusal.high, &refusal.signature) {
+                    true => Check::Good,
+                    false => Check::Void,
+                };
+                if refusal.check == Check::Void {
+                    self.suspects.insert(*signer);
+                    outcome.accused.push(fault(*signer));
+                }
+            }
+        }
+        outcome.certificate = match self.timeouts_have_quorum(verifier) {
+            true => self.timeout_certificate(verifier, timeout),
+            false => None,
+        };
+        outcome
+    }
+
+    /// Forgets what the current view and the last commit have made useless.
+    pub(crate) fn prune(&mut self, view: View, commit_from: View) {
+        // The round of the view before still shows double votes.
+        let prepare_from = View(view.0.saturating_sub(1));
+        self.prepare = self.prepare.split_off(&prepare_from);
+        self.commit = self.commit.split_off(&commit_from);
+    }
+
+    /// Forgets the timeouts of the view that was left.
+    pub(crate) fn clear_timeouts(&mut self) {
+        self.timeouts.clear();
+        self.high_qcs.clear();
+    }
+
+    fn timeouts_have_quorum(&self, verifier: &Verifier<'_>) -> bool {
+        let mut signers = Signers::default();
+        for (signer, refusal) in &self.timeouts {
+            if refusal.check != Check::Void {
+                signers.insert(*signer);
+            }
+        }
+        verifier.committee.has_quorum(&signers)
+    }
+
+    fn timeout_certificate(
+        &self,
+        verifier: &Verifier<'_>,
+        like: &Timeout,
+    ) -> Option<TimeoutCertificate> {
+        let mut groups: BTreeMap<View, Signers> = BTreeMap::new();
+        let mut signatures = Vec::new();
+        for (signer, refusal) in &self.timeouts {
+            if refusal.check != Check::Void {
+                groups.entry(refusal.high).or_default().insert(*signer);
+                signatures.push(refusal.signature);
+            }
+        }
+        let (highest, _) = groups.last_key_value()?;
+        Some(TimeoutCertificate {
+            epoch: like.epoch,
+            view: like.view,
+            high_qc: self.high_qcs.get(highest)?.clone(),
+            groups: groups.into_iter().collect(),
+            signature: verifier.signatures.aggregate(&signatures)?,
+        })
+    }
+}
+
+impl Round {
+    /// The certificate for the ballot's block, if 2f+1 voted for it.
+    fn certify(
+        &mut self,
+        verifier: &Verifier<'_>,
+        ballot: &Ballot,
+        message: &Digest,
+        suspects: &mut Signers,
+        mut accuse: impl FnMut(ValidatorIndex),
+    ) -> Option<Certified> {
+        let (signers, signatures) = self.supporters(verifier, ballot)?;
+        let sum = verifier.signatures.aggregate(&signatures);
+        let checked = sum.filter(|sum| {
+            let groups = [(*message, signers)];
+            verifier.signatures.verify_aggregate(&groups, sum)
+        });
+        let (signers, signature) = match checked {
+            Some(sum) => (signers, sum),
+            None => {
+                for signer in signers.iter() {
+                    let Some(vote) = self.votes.get_mut(&signer) else {
+                        continue;
+                    };
+                    if vote.check == Check::Open {
+                        let signature = &vote.ballot.signature;
+                        if verifier.signatures.verify(signer, message, signature) {
+                            vote.check = Check::Good;
+                        } else {
+                            vote.check = Check::Void;
+                            suspects.insert(signer);
+                            accuse(signer);
+                        }
+                    }
+                }
+                let (signers, signatures) = self.supporters(verifier, ballot)?;
+                (signers, verifier.signatures.aggregate(&signatures)?)
+            }
+        };
+        self.certified = true;
+        Some(Certified {
+            height: ballot.height,
+            block: ballot.block,
+            aggregate: AggregateSignature { signers, signature },
+        })
+    }
+
+    /// Those who voted for the same block, if they are a quorum.
+    fn supporters(
+        &self,
+        verifier: &Verifier<'_>,
+        ballot: &Ballot,
+    ) -> Option<(Signers, Vec<BlsSignature>)> {
+        let mut signers = Signers::default();
+        let mut signatures = Vec::new();
+        for (signer, vote) in &self.votes {
+            let same = vote.ballot.block == ballot.block && vote.ballot.height == ballot.height;
+            if same && vote.check != Check::Void {
+                signers.insert(*signer);
+                signatures.push(vote.ballot.signature);
+            }
+        }
+        verifier
+            .committee
+            .has_quorum(&signers)
+            .then_some((signers, signatures))
+    }
+}
+
+fn message(verifier: &Verifier<'_>, kind: VoteKind, view: View, ballot: &Ballot) -> Digest {
+    let epoch = verifier.committee.epoch;
+    kind.message(verifier.chain, epoch, view, ballot.height, ballot.block)
+}

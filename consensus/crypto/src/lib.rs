@@ -1,0 +1,37 @@
+//! Signatures, committees and Merkle trees: the cryptography that everything but sealing uses.
+//!
+//! ```text
+//! Genesis ──▶ Committee (weights, quorum) ──┐
+//!        └──▶ BlsCommittee (checked keys) ──┴─▶ votes, quorum and commit certificates
+//! account and transport keys ──▶ ed ──▶ envelope signatures, receipts
+//! ids ──▶ merkle ──▶ batch contents, ledger state
+//! ```
+//!
+//! Invariants:
+//! - No BLS key takes part in an aggregate before its proof of possession was checked.
+//! - Points outside the prime-order subgroup and the identity are refused wherever they enter.
+//! - Checking ed25519 signatures one by one or in a batch gives the same verdicts.
+//! - Secrets are zeroized on drop and have no `Debug`.
+//!
+//! Everything here is deterministic; key generation takes its randomness as an argument.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+mod bls;
+mod committee;
+pub mod ed;
+mod key_file;
+pub mod merkle;
+mod signatures;
+
+#[cfg(test)]
+mod tests;
+
+pub use bls::{BlsKey, BlsSecret};
+pub use committee::{Committee, CommitteeError, Member};
+pub use ed::EdSecret;
+pub use key_file::{KeyFileError, load_key, save_key};
+pub use merkle::{MerklePath, MerkleTree};
+pub use signatures::{BlsCommittee, BlsCommitteeError, Signatures};

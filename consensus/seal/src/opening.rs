@@ -1,0 +1,287 @@
+//! Combining shares into openings, and checking openings.
+//!
+//! An opening M is right when, with r = H(Y, M, label), C = r·G and D = M + r·Y. C fixes r, and
+//! D − r·Y fixes M, so there is at most one.
+
+use std::collections::BTreeSet;
+
+use conclave_types::{EnvelopeHeader, Payload, Point, ShareBundle, ShareIndex, ValidatorIndex};
+use curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT;
+use curve25519_dalek::ristretto::RistrettoPoint;
+use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::IsIdentity;
+use rand_core::RngCore;
+
+use crate::bisect::bisect;
+use crate::key::CommitteeKey;
+use crate::public::{self, Sum, weight};
+use crate::scheme::{OpenResult, Verdict};
+use crate::shares::{self, SealedList, ShareContext};
+use crate::{curve, hashes, lagrange};
+
+/// What a claimed opening must satisfy: C = r·G and D − M = r·Y.
+struct Claim {
+    r: Scalar,
+    c: RistrettoPoint,
+    /// D − M.
+    s: RistrettoPoint,
+}
+
+/// The verdict on every claimed opening, by one multi-scalar multiplication when all are right.
+pub(crate) fn verify(
+    key: &CommitteeKey,
+    openings: &[(&EnvelopeHeader, Point)],
+    rng: &mut impl RngCore,
+) -> Vec<bool> {
+    let claims: Vec<Option<Claim>> = openings
+        .iter()
+        .map(|(header, m)| Claim::of_opening(key, header, m))
+        .collect();
+    verdicts(key, &claims, rng)
+}
+
+/// Opens all headers from the bundles, in the order given, as far as they reach.
+///
+/// 1. Take bundles until they hold 2f+1 key shares; their proofs are not looked at.
+/// 2. Combine and check every M. An M that checks is right whoever sent the shares.
+/// 3. When one does not check, verify the proofs of the bundles taken, and of every further one.
+///    Bundles that fail are lies: leave them out, and go on from 1.
+/// 4. When shares that are all proven give an M that does not check, the envelope is malformed:
+///    S = x·C is unique, so every other 2f+1 proven shares give the same M and verdict.
+pub(crate) fn open(
+    key: &CommitteeKey,
+    context: ShareContext,
+    headers: &[&EnvelopeHeader],
+    bundles: &[ShareBundle],
+    rng: &mut impl RngCore,
+) -> OpenResult {
+    let sealed = SealedList::new(headers);
+    let mut verdicts: Vec<Option<Verdict>> = vec![None; headers.len()];
+    let mut pool = Pool::new(key, context, &sealed, bundles);
+    while verdicts.contains(&None) {
+        if !pool.fill() {
+            return pool.result(None);
+        }
+        let pending: Vec<usize> = (0..headers.len())
+            .filter(|k| verdicts[*k].is_none())
+            .collect();
+        for (k, opened) in pool.combine(headers, &pending, rng) {
+            verdicts[k] = opened.map(Verdict::Opened);
+        }
+        let failed = verdicts.iter_mut().filter(|verdict| verdict.is_none());
+        if pool.all_proven() {
+            failed.for_each(|verdict| *verdict = Some(Verdict::Malformed));
+        } else if failed.count() > 0 && pool.drop_liars() == 0 {
+            // Nobody lied, so combining the same shares again would change nothing.
+            let failed = verdicts.iter_mut().filter(|verdict| verdict.is_none());
+            failed.for_each(|verdict| *verdict = Some(Verdict::Malformed));
+        }
+    }
+    pool.result(verdicts.into_iter().collect())
+}
+
+/// One bundle with its points decoded.
+struct Part<'a> {
+    bundle: &'a ShareBundle,
+    shares: Vec<Vec<RistrettoPoint>>,
+}
+
+/// The bundles at hand and those in use.
+struct Pool<'a> {
+    key: &'a CommitteeKey,
+    context: ShareContext,
+    sealed: &'a SealedList,
+    rest: core::slice::Iter<'a, ShareBundle>,
+    seen: BTreeSet<ValidatorIndex>,
+    parts: Vec<Part<'a>>,
+    liars: BTreeSet<ValidatorIndex>,
+    /// Set once an opening failed: from then on every part in use has a verified proof.
+    proven: bool,
+}
+
+impl<'a> Pool<'a> {
+    fn new(
+        key: &'a CommitteeKey,
+        context: ShareContext,
+        sealed: &'a SealedList,
+        bundles: &'a [ShareBundle],
+    ) -> Self {
+        Self {
+            key,
+            context,
+            sealed,
+            rest: bundles.iter(),
+            seen: BTreeSet::new(),
+            parts: Vec::new(),
+            liars: BTreeSet::new(),
+            proven: false,
+        }
+    }
+
+    /// Takes bundles until they hold 2f+1 key shares; `false` when there are too few.
+    fn fill(&mut self) -> bool {
+        while self.key_shares() < usize::from(self.key.threshold.quorum()) {
+            let Some(bundle) = self.rest.next() else {
+                return false;
+            };
+            if ShareContext::of(bundle) != self.context || !self.seen.insert(bundle.signer) {
+                continue;
+            }
+            match self.read(bundle) {
+                Some(part) if !self.proven || self.is_true(&part) => self.parts.push(part),
+                _ => {
+                    self.liars.insert(bundle.signer);
+                }
+            }
+        }
+        true
+    }
+
+    fn key_shares(&self) -> usize {
+        self.parts.iter().map(|part| part.shares.len()).sum()
+    }
+
+    /// Decodes a bundle with the right counts: one list per key share of the signer, one point per
+    /// header, one proof per key share.
+    fn read(&self, bundle: &'a ShareBundle) -> Option<Part<'a>> {
+        let held = self.key.positions(bundle.signer)?.len();
+        if bundle.shares.len() != held || bundle.proofs.len() != held {
+            return None;
+        }
+        let list = |points: &Vec<Point>| {
+            let counted = points.len() == self.sealed.points.len();
+            counted.then(|| points.iter().map(curve::any_point).collect())?
+        };
+        let shares = bundle.shares.iter().map(list).collect::<Option<_>>()?;
+        Some(Part { bundle, shares })
+    }
+
+    fn is_true(&self, part: &Part<'_>) -> bool {
+        shares::verify(self.key, part.bundle, self.sealed, &part.shares)
+    }
+
+    fn all_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// Verifies the proofs of the parts in use and drops those that fail; how many did.
+    fn drop_liars(&mut self) -> usize {
+        let parts = core::mem::take(&mut self.parts);
+        let before = parts.len();
+        let (honest, lying): (Vec<_>, Vec<_>) =
+            parts.into_iter().partition(|part| self.is_true(part));
+        let signers = lying.iter().map(|part| part.bundle.signer);
+        self.liars.extend(signers);
+        self.parts = honest;
+        self.proven = true;
+        before - self.parts.len()
+    }
+
+    /// The openings of the pending headers from exactly 2f+1 key shares; `None` for an M that does
+    /// not check.
+    fn combine(
+        &self,
+        headers: &[&EnvelopeHeader],
+        pending: &[usize],
+        rng: &mut impl RngCore,
+    ) -> Vec<(usize, Option<Point>)> {
+        let chosen: Vec<(ShareIndex, &Vec<RistrettoPoint>)> = self
+            .parts
+            .iter()
+            .flat_map(|part| {
+                let positions = self.key.positions(part.bundle.signer).unwrap_or_default();
+                let indices = positions.map(|position| self.key.share(position).1);
+                indices.zip(&part.shares)
+            })
+            .take(usize::from(self.key.threshold.quorum()))
+            .collect();
+        let indices: Vec<ShareIndex> = chosen.iter().map(|(index, _)| *index).collect();
+        let factors = lagrange::at_zero(&indices);
+        let (claims, openings): (Vec<_>, Vec<_>) = pending
+            .iter()
+            .map(|k| {
+                let points: Vec<_> = chosen.iter().map(|(_, shares)| shares[*k]).collect();
+                let s = public::combine(&factors, &points);
+                Claim::of_shares(self.key, headers[*k], self.sealed.points[*k], s).unzip()
+            })
+            .unzip();
+        let verdicts = verdicts(self.key, &claims, rng);
+        let found = openings.into_iter().zip(verdicts);
+        let found = found.map(|(m, holds)| m.filter(|_| holds));
+        pending.iter().copied().zip(found).collect()
+    }
+
+    fn result(self, verdicts: Option<Vec<Verdict>>) -> OpenResult {
+        OpenResult {
+            verdicts,
+            liars: self.liars.into_iter().collect(),
+        }
+    }
+}
+
+fn verdicts(key: &CommitteeKey, claims: &[Option<Claim>], rng: &mut impl RngCore) -> Vec<bool> {
+    let readable: Vec<&Claim> = claims.iter().flatten().collect();
+    let mut verdicts = bisect(readable.len(), |range| match &readable[range] {
+        [claim] => claim.holds(key),
+        claims => all_hold(key, claims, rng),
+    })
+    .into_iter();
+    claims
+        .iter()
+        .map(|claim| claim.is_some() && verdicts.next() == Some(true))
+        .collect()
+}
+
+/// Σ a·(C − r·G) + b·(S − r·Y) = 0 with independent 128-bit a and b per envelope.
+fn all_hold(key: &CommitteeKey, claims: &[&Claim], rng: &mut impl RngCore) -> bool {
+    let mut sum = Sum::with_capacity(2 * claims.len() + 2);
+    let (mut base, mut committee) = (Scalar::ZERO, Scalar::ZERO);
+    for claim in claims {
+        let (a, b) = (weight(rng), weight(rng));
+        base += a * claim.r;
+        committee += b * claim.r;
+        sum.add(a, claim.c);
+        sum.add(b, claim.s);
+    }
+    sum.add(-base, RISTRETTO_BASEPOINT_POINT);
+    sum.add(-committee, key.y);
+    sum.is_zero()
+}
+
+impl Claim {
+    /// `None` when the header or M cannot be read; M is never the identity.
+    fn of_opening(key: &CommitteeKey, header: &EnvelopeHeader, m: &Point) -> Option<Self> {
+        let Payload::Sealed(sealed) = &header.payload else {
+            return None;
+        };
+        let s = curve::point(&sealed.d)? - curve::point(m)?;
+        let c = curve::point(&sealed.c)?;
+        let r = hashes::exponent(&key.y_bytes, m, &hashes::label_of(header));
+        Some(Self { r, c, s })
+    }
+
+    /// The claim and the M = D − S that combined shares amount to.
+    fn of_shares(
+        key: &CommitteeKey,
+        header: &EnvelopeHeader,
+        c: RistrettoPoint,
+        s: RistrettoPoint,
+    ) -> Option<(Self, Point)> {
+        let Payload::Sealed(sealed) = &header.payload else {
+            return None;
+        };
+        let m = curve::point(&sealed.d)? - s;
+        if c.is_identity() || m.is_identity() {
+            return None;
+        }
+        let m = curve::encode(&m);
+        let r = hashes::exponent(&key.y_bytes, &m, &hashes::label_of(header));
+        Some((Self { r, c, s }, m))
+    }
+
+    /// The definition. r·G and r·Y are public once M is.
+    fn holds(&self, key: &CommitteeKey) -> bool {
+        public::base_and(&self.r, &Scalar::ZERO, &self.c) == self.c
+            && public::combine(&[self.r], &[key.y]) == self.s
+    }
+}

@@ -1,0 +1,58 @@
+//! Variable-time arithmetic, for public data only; a test shows that no other file names it.
+//!
+//! Share points count as public here: they are combined only after they were released.
+
+use curve25519_dalek::ristretto::RistrettoPoint;
+use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::{IsIdentity, VartimeMultiscalarMul};
+use rand_core::RngCore;
+
+/// Terms of one multi-scalar multiplication over public data.
+#[derive(Default)]
+pub(crate) struct Sum {
+    scalars: Vec<Scalar>,
+    points: Vec<RistrettoPoint>,
+}
+
+impl Sum {
+    /// Room for `terms` terms.
+    pub(crate) fn with_capacity(terms: usize) -> Self {
+        Self {
+            scalars: Vec::with_capacity(terms),
+            points: Vec::with_capacity(terms),
+        }
+    }
+
+    /// Adds one term.
+    pub(crate) fn add(&mut self, scalar: Scalar, point: RistrettoPoint) {
+        self.scalars.push(scalar);
+        self.points.push(point);
+    }
+
+    /// The sum of all terms.
+    pub(crate) fn total(&self) -> RistrettoPoint {
+        RistrettoPoint::vartime_multiscalar_mul(&self.scalars, &self.points)
+    }
+
+    /// Whether the terms cancel.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.total().is_identity()
+    }
+}
+
+/// Σ scalars·points.
+pub(crate) fn combine(scalars: &[Scalar], points: &[RistrettoPoint]) -> RistrettoPoint {
+    RistrettoPoint::vartime_multiscalar_mul(scalars, points)
+}
+
+/// `a`·G + `b`·`point`.
+pub(crate) fn base_and(a: &Scalar, b: &Scalar, point: &RistrettoPoint) -> RistrettoPoint {
+    RistrettoPoint::vartime_double_scalar_mul_basepoint(b, point, a)
+}
+
+/// A 128-bit weight for batching: a false statement survives with probability 2^-128.
+pub(crate) fn weight(rng: &mut impl RngCore) -> Scalar {
+    let mut bytes = [0; 16];
+    rng.fill_bytes(&mut bytes);
+    Scalar::from(u128::from_le_bytes(bytes))
+}

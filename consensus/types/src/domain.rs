@@ -1,0 +1,113 @@
+//! Every domain-separation string of the protocol, in one format, in this one file.
+
+use crate::{Digest, Hasher};
+
+macro_rules! domains {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// What a hash or a signature is for; two domains never share a message.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Domain { $($(#[$doc])* $name,)* }
+
+        impl Domain {
+            /// Every domain, for the test that no two share a string.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The string that separates this domain.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => concat!("conclave/v1/", $text),)* }
+            }
+        }
+    };
+}
+
+domains! {
+    /// The chain id: the digest of the genesis.
+    Genesis = "genesis";
+    /// An envelope's id: its header without the payer's signature.
+    Envelope = "envelope";
+    /// The ciphertext (or plain) body inside an envelope's header.
+    EnvelopeBody = "envelope-body";
+    /// What the payer's ed25519 key signs.
+    EnvelopeSignature = "envelope-signature";
+    /// A batch's id: its header.
+    Batch = "batch";
+    /// What a validator's BLS key signs when a batch is durable.
+    Stored = "stored";
+    /// A block's id: its header.
+    Block = "block";
+    /// The list of batch references inside a block's header.
+    BlockPayload = "block-payload";
+    /// Prepare votes, first phase.
+    PrepareVote = "prepare-vote";
+    /// Commit votes, second phase.
+    CommitVote = "commit-vote";
+    /// Timeouts.
+    Timeout = "timeout";
+    /// The tag under which every BLS message is hashed to the curve (ciphersuite as in RFC 9380).
+    BlsHashToCurve = "bls12381g1-xmd:sha-256-sswu-ro";
+    /// Proof of possession of a BLS key.
+    BlsPossession = "bls-possession";
+    /// Weights of one batch of ed25519 signatures.
+    EdBatchWeights = "ed-batch-weights";
+    /// A leaf of a Merkle tree.
+    MerkleLeaf = "merkle-leaf";
+    /// An inner node of a Merkle tree, and the root with its number of leaves.
+    MerkleNode = "merkle-node";
+    /// r = H(Y, M, label), the sender's exponent.
+    SealExponent = "seal-exponent";
+    /// The second generator of an envelope's proof, hashed to the group.
+    SealGenerator = "seal-generator";
+    /// The challenge of an envelope's proof of equal logarithms.
+    SealChallenge = "seal-challenge";
+    /// The body key derived from M.
+    SealBodyKey = "seal-body-key";
+    /// The label of an envelope: core, body length, body hash.
+    SealLabel = "seal-label";
+    /// Weights of the batched proof over one sender's shares.
+    ShareWeights = "share-weights";
+    /// The challenge of the batched proof over one sender's shares.
+    ShareChallenge = "share-challenge";
+    /// The deterministic nonce of that proof, derived from the key share and all that is proven.
+    ShareNonce = "share-nonce";
+    /// The multipliers of the check that a sealing key's shares lie on one polynomial.
+    SealingKeyCheck = "sealing-key-check";
+    /// The transcript of a key generation.
+    KeyGeneration = "key-generation";
+    /// Proof of possession of a channel key, over everything its sender dealt.
+    KeyGenerationPossession = "key-generation-possession";
+    /// What encrypts one dealer's share to its receiver during key generation.
+    KeyGenerationChannel = "key-generation-channel";
+    /// What a validator's transport key signs on a submission's receipt.
+    Receipt = "receipt";
+    /// The key of QUIC's stateless resets, derived from a validator's transport key so that it
+    /// survives a restart.
+    TransportReset = "transport-reset";
+    /// One leaf of the ledger's state tree.
+    LedgerEntry = "ledger-entry";
+    /// The chain of what was delivered to one rollup.
+    RollupStream = "rollup-stream";
+    /// The ordered contents an intent commits to.
+    IntentContents = "intent-contents";
+    /// Tie-breaking between equal bids.
+    AuctionTie = "auction-tie";
+    /// Which validator combines an envelope's shares.
+    Opener = "opener";
+    /// A proven statement's digest.
+    Statement = "statement";
+    /// A user's account key derived from a seed.
+    AccountKey = "account-key";
+    /// A reproducible digest of a simulation.
+    Simulation = "simulation";
+}
+
+impl Domain {
+    /// A hasher that starts in this domain.
+    pub fn hasher(self) -> Hasher {
+        Hasher::new(self)
+    }
+
+    /// The digest of one byte string in this domain.
+    pub fn digest(self, bytes: &[u8]) -> Digest {
+        self.hasher().part(bytes).digest()
+    }
+}

@@ -1,0 +1,225 @@
+//! The genesis: everything a chain's participants agree on before its first block.
+
+use bincode::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountId, Amount, BlockTime, BlsPublicKey, BlsSignature, ChainId, Digest, Point, Threshold,
+    ThresholdError, TransportKey, codec, limits,
+};
+
+/// One member of the committee.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidatorInfo {
+    pub name: String,
+    pub weight: u16,
+    pub bls_key: BlsPublicKey,
+    /// Proof of possession of `bls_key`.
+    pub bls_possession: BlsSignature,
+    pub transport_key: TransportKey,
+    /// Gets the validator's part of the fees.
+    pub account: AccountId,
+    /// `host:port` of the peer transport (UDP).
+    pub address: String,
+    /// Base URL of the HTTP API.
+    pub api: String,
+}
+
+/// The committee's threshold key.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealingKey {
+    /// Y, what senders seal to.
+    pub key: Point,
+    /// Y_i = x_i·G of each key share, in committee order, `weight` of them per validator; share
+    /// indices count from 1.
+    pub shares: Vec<Point>,
+    /// The digest of all messages of the key generation.
+    pub transcript: Digest,
+}
+
+/// Money at the start.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allocation {
+    pub account: AccountId,
+    pub balance: Amount,
+    /// In the prepaid fee account.
+    pub fees: Amount,
+}
+
+/// Timing of agreement.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsensusParameters {
+    /// Δ: the view timer once payload is known; doubles while views fail.
+    pub view_timeout_ms: u64,
+    /// The most that the timer grows to.
+    pub view_timeout_ms_max: u64,
+    /// Between empty blocks.
+    pub heartbeat_ms: u64,
+    /// Blocks after which an acknowledged envelope should have been ordered.
+    pub order_deadline_blocks: u64,
+}
+
+/// What ordering costs.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FeeParameters {
+    /// Per envelope.
+    pub envelope: Amount,
+    /// Per KiB of body, rounded up.
+    pub kibibyte: Amount,
+    /// On top for an envelope whose seal turns out malformed.
+    pub malformed_surcharge: Amount,
+    /// The proposer's part of what the rollup's share leaves, in hundredths; the batcher gets the
+    /// rest.
+    pub proposer_percent: u8,
+}
+
+/// How the proving market runs.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MarketParameters {
+    /// How long an auction takes bids, in block time.
+    pub window_ms: u64,
+    /// How much the ceiling rises when nobody bids, in hundredths.
+    pub raise_percent: u32,
+    /// What of a reference price a late proof of an open job earns, in hundredths.
+    pub late_percent: u32,
+    /// What the standby gets of a slashed bond, after the rollup, in hundredths of the bond.
+    pub standby_percent: u32,
+    /// What the harmed rollup gets of a slashed bond, in hundredths of the bond.
+    pub rollup_percent: u32,
+    /// Deposit with a submission to a job that is open to all.
+    pub open_deposit: Amount,
+    /// Delay of a change to a rollup's configuration, in block time.
+    pub config_delay_ms: u64,
+}
+
+/// Everything about a chain's start. The digest of its encoding is the chain id.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    pub name: String,
+    pub time: BlockTime,
+    pub validators: Vec<ValidatorInfo>,
+    pub sealing: SealingKey,
+    pub allocations: Vec<Allocation>,
+    #[serde(default)]
+    pub consensus: ConsensusParameters,
+    #[serde(default)]
+    pub fees: FeeParameters,
+    #[serde(default)]
+    pub market: MarketParameters,
+}
+
+/// A genesis that no chain can start from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GenesisError {
+    /// The weights do not add up to 3f+1.
+    #[error(transparent)]
+    Threshold(#[from] ThresholdError),
+    /// A validator of weight 0, or two with one key or name.
+    #[error("[CV-TYPE-003] validator {name}: {reason}; edit the genesis draft")]
+    Validator { name: String, reason: &'static str },
+    /// The sealing key's shares do not match the weights.
+    #[error(
+        "[CV-TYPE-004] the genesis has {found} sealing shares for a total weight of {expected}; run the key generation again for this draft"
+    )]
+    Shares { found: usize, expected: u16 },
+    /// The allocations overflow.
+    #[error("[CV-TYPE-005] the allocations add up to more than 2^64-1; lower them")]
+    Allocations,
+}
+
+impl Default for ConsensusParameters {
+    fn default() -> Self {
+        Self {
+            view_timeout_ms: 500,
+            view_timeout_ms_max: 8_000,
+            heartbeat_ms: 1_000,
+            order_deadline_blocks: 200,
+        }
+    }
+}
+
+impl Default for FeeParameters {
+    fn default() -> Self {
+        Self {
+            envelope: Amount(100),
+            kibibyte: Amount(10),
+            malformed_surcharge: Amount(500),
+            proposer_percent: 50,
+        }
+    }
+}
+
+impl Default for MarketParameters {
+    fn default() -> Self {
+        Self {
+            window_ms: 500,
+            raise_percent: 25,
+            late_percent: 50,
+            standby_percent: 25,
+            rollup_percent: 50,
+            open_deposit: Amount(10_000),
+            config_delay_ms: 60_000,
+        }
+    }
+}
+
+impl Genesis {
+    /// The chain id: the digest of the canonical encoding.
+    pub fn chain_id(&self) -> ChainId {
+        ChainId::of_genesis(&codec::encode(self))
+    }
+
+    /// n, f and the quorum of the committee.
+    pub fn threshold(&self) -> Result<Threshold, ThresholdError> {
+        Threshold::for_total(self.validators.iter().map(|v| u64::from(v.weight)).sum())
+    }
+
+    /// Checks everything that needs no cryptography.
+    pub fn check(&self) -> Result<(), GenesisError> {
+        let threshold = self.threshold()?;
+        for (index, validator) in self.validators.iter().enumerate() {
+            let refuse = |reason| {
+                Err(GenesisError::Validator {
+                    name: validator.name.clone(),
+                    reason,
+                })
+            };
+            let before = &self.validators[..index];
+            if validator.weight == 0 {
+                return refuse("the weight is 0");
+            }
+            if validator.name.len() > limits::NAME_BYTES_MAX {
+                return refuse("the name is longer than 64 bytes");
+            }
+            if before.iter().any(|other| other.name == validator.name) {
+                return refuse("another validator has the same name");
+            }
+            if before.iter().any(|other| {
+                other.bls_key == validator.bls_key || other.transport_key == validator.transport_key
+            }) {
+                return refuse("another validator has the same key");
+            }
+        }
+        if self.sealing.shares.len() != usize::from(threshold.total()) {
+            return Err(GenesisError::Shares {
+                found: self.sealing.shares.len(),
+                expected: threshold.total(),
+            });
+        }
+        let sum = self
+            .allocations
+            .iter()
+            .try_fold(Amount::ZERO, |sum, allocation| {
+                sum.checked_add(allocation.balance)?
+                    .checked_add(allocation.fees)
+            });
+        sum.map(|_| ()).ok_or(GenesisError::Allocations)
+    }
+}

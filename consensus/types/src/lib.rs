@@ -1,0 +1,57 @@
+//! The words every part of Conclave shares: identifiers, amounts, bounds, the codec, digests, and
+//! the messages that are signed or stored.
+//!
+//! ```text
+//! Envelope ──▶ Batch ──▶ AvailabilityCertificate ──▶ Block ──▶ QuorumCertificate ──▶ CommitCertificate
+//! ```
+//!
+//! Invariants: this crate holds data and its encoding only. It verifies no signature, reads no
+//! clock and does no IO. Every type that crosses a wire or a disk encodes canonically: decoding
+//! and encoding again gives the same bytes.
+
+mod batch;
+mod block;
+mod certificate;
+pub mod codec;
+mod digest;
+mod domain;
+mod envelope;
+mod genesis;
+mod ids;
+mod keys;
+pub mod limits;
+mod operation;
+mod receipt;
+mod rollup;
+mod share;
+mod threshold;
+mod vote;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::{Batch, BatchHeader, BatchId, BatchRef, RollupContents};
+pub use block::{Block, BlockHeader, BlockId, Proposal};
+pub use certificate::{
+    AggregateSignature, CommitCertificate, Entry, QuorumCertificate, Signers, TimeoutCertificate,
+};
+pub use digest::{Digest, Hasher, ParseHexError};
+pub use domain::Domain;
+pub use envelope::{
+    Bucket, Envelope, EnvelopeCore, EnvelopeHeader, EnvelopeId, Payload, ReleaseRule, SealedKey,
+};
+pub use genesis::{
+    Allocation, ConsensusParameters, FeeParameters, Genesis, GenesisError, MarketParameters,
+    SealingKey, ValidatorInfo,
+};
+pub use ids::{
+    AccountId, Amount, AuctionId, BlockTime, ChainId, Epoch, Height, ProgramVersion, RollupId,
+    Sequence, ShareIndex, StateRoot, TxIndex, ValidatorIndex, View,
+};
+pub use keys::{BlsPublicKey, BlsSignature, EdSignature, Point, Scalar, TransportKey};
+pub use operation::{Bid, ProofSubmission, SystemOp};
+pub use receipt::Receipt;
+pub use rollup::{ProofPolicy, ProofSystem, Range, RollupConfig, Statement};
+pub use share::{BatchedDleq, Opening, ShareBundle, ShareLane};
+pub use threshold::{Threshold, ThresholdError};
+pub use vote::{CommitVote, PrepareVote, Stored, Timeout, VoteKind};

@@ -1,0 +1,115 @@
+//! What may enter: immutable checks that every validator answers alike, for submissions and for
+//! peers' batches.
+
+use conclave_crypto::{ed, merkle};
+use conclave_seal::SealScheme;
+use conclave_types::{
+    Batch, BatchHeader, ChainId, Digest, Domain, Envelope, EnvelopeHeader, Epoch, Payload,
+    ReleaseRule, RollupContents, RollupId, limits,
+};
+
+use crate::refusal::Refusal;
+
+/// Bytes that the AEAD adds to a sealed body.
+const TAG_BYTES: usize = 16;
+
+/// Checks an envelope's lengths, digest and kind; costs one hash of the body.
+pub fn check_shape(chain: ChainId, envelope: &Envelope) -> Result<(), Refusal> {
+    let header = &envelope.header;
+    let core = &header.core;
+    if core.chain != chain {
+        return Err(Refusal::chain(format!("the envelope is for chain {}", core.chain)));
+    }
+    if header.body_bytes as usize != envelope.body.len() {
+        return Err(Refusal::shape("the header names another body length"));
+    }
+    check_kind(header)?;
+    if Domain::EnvelopeBody.digest(&envelope.body) != header.body_digest {
+        return Err(Refusal::shape("the header names another body digest"));
+    }
+    Ok(())
+}
+
+fn check_kind(header: &EnvelopeHeader) -> Result<(), Refusal> {
+    let core = &header.core;
+    let bytes = header.body_bytes as usize;
+    match &header.payload {
+        Payload::Plain if core.rollup != RollupId::SYSTEM => {
+            Err(Refusal::shape("plain envelopes are for rollup 0 only"))
+        }
+        Payload::Plain if core.release != ReleaseRule::OnCommit => {
+            Err(Refusal::shape("a plain envelope cannot be released later"))
+        }
+        Payload::Plain if bytes > limits::PLAIN_BODY_BYTES_MAX => {
+            Err(Refusal::shape(format!("a plain body of {bytes} bytes is too long")))
+        }
+        Payload::Sealed(_)
+            if core.bucket > conclave_types::Bucket::LARGEST
+                || bytes != core.bucket.plaintext_bytes() + TAG_BYTES =>
+        {
+            Err(Refusal::shape("the body does not fill its size bucket"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the payers' signatures and the seals of many envelopes at once. CPU-heavy.
+pub fn check_signatures(scheme: &dyn SealScheme, envelopes: &[&Envelope]) -> Vec<bool> {
+    let digests: Vec<Digest> = envelopes.iter().map(|e| e.header.signing_digest()).collect();
+    let items: Vec<ed::EdItem<'_>> = envelopes
+        .iter()
+        .zip(&digests)
+        .map(|(envelope, message)| ed::EdItem {
+            key: envelope.header.core.payer.as_bytes(),
+            message,
+            signature: &envelope.header.signature,
+        })
+        .collect();
+    let mut verdicts = vec![true; envelopes.len()];
+    for failed in ed::verify_batch(&items) {
+        verdicts[failed] = false;
+    }
+    // A seal costs more than a signature, so only signed ones are looked at.
+    let sealed: Vec<usize> =
+        (0..envelopes.len()).filter(|i| verdicts[*i] && envelopes[*i].header.is_sealed()).collect();
+    let headers: Vec<&EnvelopeHeader> = sealed.iter().map(|i| &envelopes[*i].header).collect();
+    for (index, valid) in sealed.into_iter().zip(scheme.check(&headers)) {
+        verdicts[index] = valid;
+    }
+    verdicts
+}
+
+/// The commitment of a batch's envelopes, which must be grouped by rollup in ascending order.
+pub fn contents_of(envelopes: &[Envelope]) -> Vec<RollupContents> {
+    let mut contents: Vec<RollupContents> = Vec::new();
+    for group in envelopes.chunk_by(|a, b| a.header.core.rollup == b.header.core.rollup) {
+        let ids: Vec<Digest> = group.iter().map(|e| e.header.id().0).collect();
+        contents.push(RollupContents {
+            rollup: group[0].header.core.rollup,
+            count: group.len() as u32,
+            root: merkle::root(&ids),
+        });
+    }
+    contents
+}
+
+/// Whether a batch header is one that this committee's validators may certify.
+pub fn check_batch_header(chain: ChainId, epoch: Epoch, header: &BatchHeader) -> bool {
+    let ascending = header.contents.windows(2).all(|pair| pair[0].rollup < pair[1].rollup);
+    header.chain == chain
+        && header.epoch == epoch
+        && ascending
+        && !header.contents.is_empty()
+        && header.contents.len() <= limits::BATCH_ROLLUPS_MAX
+        && header.contents.iter().all(|contents| contents.count > 0)
+        && header.envelopes() <= limits::BATCH_ENVELOPES_MAX as u64
+}
+
+/// Checks everything about a batch but signatures and seals.
+pub fn check_batch_shape(chain: ChainId, epoch: Epoch, batch: &Batch) -> bool {
+    check_batch_header(chain, epoch, &batch.header)
+        && batch.envelopes.len() as u64 == batch.header.envelopes()
+        && batch.envelopes.iter().map(|e| e.body.len()).sum::<usize>() <= limits::BATCH_BYTES_MAX
+        && batch.envelopes.iter().all(|envelope| check_shape(chain, envelope).is_ok())
+        && contents_of(&batch.envelopes) == batch.header.contents
+}

@@ -1,0 +1,168 @@
+//! Batches on their way to a certificate, and certified ones on their way into a block.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use conclave_crypto::{Committee, Signatures};
+use conclave_types::{
+    AggregateSignature, Batch, BatchId, BatchRef, BlsSignature, ChainId, Signers, Stored,
+    ValidatorIndex,
+};
+
+/// How far behind an author's newest ordered batch another one of its may still be ordered.
+const ORDERED_WINDOW: usize = 4096;
+
+/// A batch of ours, collecting "stored" signatures.
+#[derive(Debug)]
+struct Collecting {
+    batch: Arc<Batch>,
+    signatures: BTreeMap<ValidatorIndex, BlsSignature>,
+    sent_ms: u64,
+}
+
+/// Certificates and what leads to them.
+#[derive(Debug, Default)]
+pub(crate) struct Availability {
+    collecting: BTreeMap<BatchId, Collecting>,
+    certified: BTreeMap<BatchId, BatchRef>,
+    /// Certified and not ordered, in order of arrival.
+    queue: VecDeque<BatchId>,
+    ordered: BTreeMap<ValidatorIndex, BTreeSet<u64>>,
+}
+
+impl Availability {
+    pub(crate) fn collect(&mut self, id: BatchId, batch: Arc<Batch>, now: u64) {
+        let signatures = BTreeMap::new();
+        self.collecting.insert(id, Collecting { batch, signatures, sent_ms: now });
+    }
+
+    /// Our batches that wait for their certificate.
+    pub(crate) fn collecting(&self) -> usize {
+        self.collecting.len()
+    }
+
+    /// Adds one signature; the certificate when it completes a quorum.
+    ///
+    /// Signatures are verified as one aggregate; only if that fails, one by one, which names the
+    /// liars.
+    pub(crate) fn stored(
+        &mut self,
+        chain: ChainId,
+        committee: &Committee,
+        signatures: &dyn Signatures,
+        stored: &Stored,
+    ) -> (Option<BatchRef>, Vec<ValidatorIndex>) {
+        let Some(collecting) = self.collecting.get_mut(&stored.batch) else {
+            return (None, Vec::new());
+        };
+        collecting.signatures.entry(stored.signer).or_insert(stored.signature);
+        let (certificate, liars) =
+            aggregate(chain, committee, signatures, stored.batch, &mut collecting.signatures);
+        let Some(stored_by) = certificate else { return (None, liars) };
+        let Some(done) = self.collecting.remove(&stored.batch) else { return (None, liars) };
+        (Some(BatchRef { header: done.batch.header.clone(), stored: stored_by }), liars)
+    }
+
+    /// Adds a verified certificate; `false` when it was known or its batch ordered.
+    pub(crate) fn certify(&mut self, id: BatchId, reference: BatchRef) -> bool {
+        if self.is_ordered(&reference) || self.certified.contains_key(&id) {
+            return false;
+        }
+        self.collecting.remove(&id);
+        self.certified.insert(id, reference);
+        self.queue.push_back(id);
+        true
+    }
+
+    /// Whether exactly this certificate was verified before.
+    pub(crate) fn knows(&self, id: BatchId, reference: &BatchRef) -> bool {
+        self.certified.get(&id) == Some(reference)
+    }
+
+    pub(crate) fn is_ordered(&self, reference: &BatchRef) -> bool {
+        let Some(sequences) = self.ordered.get(&reference.header.author) else { return false };
+        let sequence = reference.header.sequence;
+        let too_old = sequences.len() >= ORDERED_WINDOW
+            && sequences.first().is_some_and(|first| sequence < *first);
+        too_old || sequences.contains(&sequence)
+    }
+
+    /// Notes that a batch is in a committed block.
+    pub(crate) fn order(&mut self, id: BatchId, reference: &BatchRef) {
+        self.collecting.remove(&id);
+        self.certified.remove(&id);
+        self.queue.retain(|queued| *queued != id);
+        let sequences = self.ordered.entry(reference.header.author).or_default();
+        sequences.insert(reference.header.sequence);
+        while sequences.len() > ORDERED_WINDOW {
+            sequences.pop_first();
+        }
+    }
+
+    /// Up to `max` certified batches that no ancestor holds, oldest first.
+    pub(crate) fn orderable(&self, ancestors: &[BatchId], max: usize) -> Vec<BatchRef> {
+        self.queue
+            .iter()
+            .filter(|id| !ancestors.contains(id))
+            .filter_map(|id| self.certified.get(id))
+            .take(max)
+            .cloned()
+            .collect()
+    }
+
+    /// Whether a certified batch is in no block that is on its way to being final.
+    pub(crate) fn has_orderable(&self, uncommitted: &[BatchId]) -> bool {
+        self.queue.iter().any(|id| !uncommitted.contains(id))
+    }
+
+    /// Batches whose dispersal is older than `age_ms` and to be repeated, with who has not signed.
+    pub(crate) fn overdue(&mut self, now: u64, age_ms: u64) -> Vec<(Arc<Batch>, Signers)> {
+        let overdue = self.collecting.values_mut().filter(|c| now >= c.sent_ms + age_ms);
+        overdue
+            .map(|collecting| {
+                collecting.sent_ms = now;
+                let mut signed = Signers::default();
+                for signer in collecting.signatures.keys() {
+                    signed.insert(*signer);
+                }
+                (collecting.batch.clone(), signed)
+            })
+            .collect()
+    }
+}
+
+fn aggregate(
+    chain: ChainId,
+    committee: &Committee,
+    signatures: &dyn Signatures,
+    batch: BatchId,
+    collected: &mut BTreeMap<ValidatorIndex, BlsSignature>,
+) -> (Option<AggregateSignature>, Vec<ValidatorIndex>) {
+    let message = Stored::message(chain, batch);
+    let mut liars = Vec::new();
+    for attempt in 0..2 {
+        let mut signers = Signers::default();
+        for signer in collected.keys() {
+            signers.insert(*signer);
+        }
+        if !committee.has_quorum(&signers) {
+            break;
+        }
+        let points: Vec<BlsSignature> = collected.values().copied().collect();
+        if let Some(signature) = signatures.aggregate(&points)
+            && signatures.verify_aggregate(&[(message, signers)], &signature)
+        {
+            return (Some(AggregateSignature { signers, signature }), liars);
+        }
+        if attempt == 0 {
+            collected.retain(|signer, signature| {
+                let honest = signatures.verify(*signer, &message, signature);
+                if !honest {
+                    liars.push(*signer);
+                }
+                honest
+            });
+        }
+    }
+    (None, liars)
+}

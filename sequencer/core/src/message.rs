@@ -1,0 +1,199 @@
+//! What goes in, what comes out, what peers send, and what must be durable.
+
+use std::sync::Arc;
+
+use bincode::{Decode, Encode};
+use conclave_ledger::{Delivery, Executed, Ledger, LedgerEvent, Outcome};
+use conclave_seal::Verdict;
+use conclave_types::{
+    AccountId, Batch, BatchId, BatchRef, Block, BlockId, BlockTime, CommitCertificate, Digest,
+    Envelope, EnvelopeId, Height, Point, ProgramVersion, ProofSubmission, Range, Receipt, RollupId,
+    ShareBundle, ShareLane, Signers, StateRoot, Stored, ValidatorIndex, View,
+};
+
+use crate::refusal::Refusal;
+use crate::work::{Done, Work};
+
+/// What validators tell each other apart from agreement.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Message {
+    /// A batch to store.
+    Batch(Arc<Batch>),
+    /// "Stored", to the batch's author.
+    Stored(Stored),
+    /// An availability certificate, from the author to all.
+    Certified(BatchRef),
+    /// Decryption shares of a committed block.
+    Shares(ShareBundle),
+}
+
+/// What the host tells the sequencer.
+#[derive(Debug)]
+pub enum Input {
+    /// A client's envelope; the ticket comes back with the answer.
+    Submit { ticket: u64, envelope: Box<Envelope> },
+    /// From a peer.
+    Message { from: ValidatorIndex, message: Message },
+    /// An answer to [`Fetch::Batch`], from a peer or the own store.
+    Fetched(Arc<Batch>),
+    /// An answer to [`Fetch::Openings`] from the own store: this lane was opened here before.
+    Reopened { height: Height, lane: ShareLane, verdicts: Vec<Verdict> },
+    /// The own store has no such openings.
+    NotReopened { height: Height, lane: ShareLane },
+    /// Agreement wants a payload for a proposal on top of `ancestors`: the blocks that are not
+    /// final yet, ascending, the parent last. `due`: a block is wanted even if it is empty.
+    PayloadWanted { view: View, parent_time: BlockTime, ancestors: Vec<Arc<Block>>, due: bool },
+    /// Agreement wants a proposal's payload checked.
+    Check { block: Arc<Block>, ancestors: Vec<Arc<Block>> },
+    /// Blocks that became final, ascending and gap-free.
+    Committed { blocks: Vec<Arc<Block>>, certificate: CommitCertificate },
+    /// A piece of work was done.
+    Done(Box<Done>),
+    /// The time of the last [`Action::WakeAt`] has come.
+    Tick,
+}
+
+/// What the sequencer wants of the host, in order.
+#[derive(Debug)]
+pub enum Action {
+    /// `then` may happen only once the writes are durable.
+    Durable { writes: Vec<Write>, then: Vec<Action> },
+    /// To one peer.
+    Send { to: ValidatorIndex, message: Message },
+    /// To all peers.
+    Broadcast(Message),
+    /// The answer to a client.
+    Answer { ticket: u64, answer: Result<Receipt, Refusal> },
+    /// The answer to [`Input::PayloadWanted`].
+    Payload {
+        view: View,
+        batches: Vec<BatchRef>,
+        time: BlockTime,
+        ledger_height: Height,
+        ledger_root: Digest,
+    },
+    /// The answer to [`Input::Check`]; it may come late, or never.
+    Checked { block: BlockId, valid: bool },
+    /// Whether a proposal would have something to order or close.
+    PayloadPending(bool),
+    /// To be done off this thread; gives [`Input::Done`].
+    Work(Work),
+    /// To be looked for in the own store first, then at peers.
+    Fetch(Fetch),
+    /// A block was executed; readers see the new ledger from now on.
+    Executed(Box<Published>),
+    /// Own submissions became final.
+    Finalised { latency_ms: Vec<u64> },
+    /// Our own state does not fit the chain, or the store lost what it must hold: the node must
+    /// stop and say why.
+    Stop { reason: String },
+    /// A peer did what no honest validator does.
+    Misbehaviour { validator: ValidatorIndex, what: &'static str },
+    /// Call with [`Input::Tick`] at this time, in milliseconds.
+    WakeAt(u64),
+}
+
+/// Something missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetch {
+    /// A batch that a committed block refers to, stored by the signers.
+    Batch { id: BatchId, holders: Signers },
+    /// The verdicts of a lane from the own store.
+    Openings { height: Height, lane: ShareLane },
+    /// The peers' bundles for a lane, from all of them.
+    Shares { height: Height, lane: ShareLane },
+}
+
+/// A record that must survive a crash.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// An acknowledged envelope.
+    Admit(EnvelopeId, Box<Envelope>),
+    /// It is ordered, or expired.
+    Discharge(EnvelopeId),
+    /// A batch, ours or a peer's, that is not ordered yet.
+    Batch(BatchId, Arc<Batch>),
+    /// Its certificate.
+    Certificate(BatchId, BatchRef),
+    /// The batch was ordered; its body stays, its place among the unordered goes.
+    Ordered(BatchId),
+    /// A committed block and the certificate that made it final, maybe a descendant's.
+    Block(Arc<Block>, CommitCertificate),
+    /// The verdicts of a lane, and our own bundle, for peers that are behind.
+    Openings { height: Height, lane: ShareLane, record: OpeningRecord },
+    /// What a block delivered to a rollup.
+    Delivery { rollup: RollupId, height: Height, record: DeliveryRecord },
+    /// Where an envelope ended.
+    Fate(EnvelopeId, FateRecord),
+    /// The outcome of executing a block.
+    Outcome { height: Height, record: OutcomeRecord },
+    /// An accepted proof.
+    Proof(Box<ProofRecord>),
+    /// The ledger after a block, with the sealed bids it holds.
+    Snapshot { height: Height, ledger: Arc<Ledger>, held: Vec<Arc<Envelope>> },
+}
+
+/// The stored result of opening a lane.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct OpeningRecord {
+    pub verdicts: Vec<Verdict>,
+    pub bundle: Option<ShareBundle>,
+}
+
+/// Where a delivered envelope's body and opening are.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct PlacedEntry {
+    pub batch: BatchId,
+    /// The position in the batch.
+    pub position: u32,
+    pub opening: Option<Point>,
+}
+
+/// The stored delivery of one height to one rollup.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct DeliveryRecord {
+    pub time: BlockTime,
+    pub delivery: Delivery,
+    /// One per entry of the delivery.
+    pub placed: Vec<PlacedEntry>,
+}
+
+/// Where an envelope ended.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct FateRecord {
+    pub height: Height,
+    /// `None` when it expired unordered.
+    pub outcome: Option<Outcome>,
+}
+
+/// The stored outcome of a block.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct OutcomeRecord {
+    pub time: BlockTime,
+    pub root: Digest,
+    pub events: Vec<LedgerEvent>,
+}
+
+/// A proof that the ledger accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ProofRecord {
+    pub height: Height,
+    pub range: Range,
+    pub program: ProgramVersion,
+    pub prover: AccountId,
+    pub old_root: StateRoot,
+    pub submission: ProofSubmission,
+}
+
+/// What readers get when a block was executed.
+#[derive(Debug)]
+pub struct Published {
+    pub height: Height,
+    pub time: BlockTime,
+    pub ledger: Arc<Ledger>,
+    pub executed: Executed,
+    /// From the block being final to its contents being readable.
+    pub opening_ms: u64,
+    pub envelopes: u64,
+    pub transactions: u64,
+}

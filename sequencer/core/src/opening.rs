@@ -1,0 +1,191 @@
+//! From a committed block's sealed envelopes to their plaintexts, lane by lane.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use conclave_crypto::Committee;
+use conclave_seal::{ShareContext, Verdict};
+use conclave_types::{Envelope, Height, ShareBundle, ShareLane, Signers, ValidatorIndex, limits};
+
+use crate::message::{Action, Fetch, Message};
+use crate::work::Work;
+
+/// Between repetitions of our own shares while a lane does not open.
+const REPEAT_MS: u64 = 250;
+
+/// What a lane's envelopes turned out to hold.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenedLane {
+    pub(crate) envelopes: Vec<Arc<Envelope>>,
+    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) plaintexts: Vec<Option<Vec<u8>>>,
+    pub(crate) own: Option<ShareBundle>,
+}
+
+/// One lane of one committed block.
+#[derive(Debug)]
+struct Lane {
+    context: ShareContext,
+    envelopes: Vec<Arc<Envelope>>,
+    own: Option<ShareBundle>,
+    bundles: BTreeMap<ValidatorIndex, ShareBundle>,
+    liars: BTreeSet<ValidatorIndex>,
+    /// An attempt to open runs on this many bundles.
+    running: Option<usize>,
+    tried: usize,
+    sent_ms: u64,
+    opened: Option<OpenedLane>,
+}
+
+/// All lanes that are not executed yet, and shares that came before their block.
+#[derive(Debug, Default)]
+pub(crate) struct Openings {
+    lanes: BTreeMap<(Height, ShareLane), Lane>,
+    early: BTreeMap<(Height, ShareLane), BTreeMap<ValidatorIndex, ShareBundle>>,
+}
+
+impl Openings {
+    /// Starts a lane: the block is final, so the shares may leave.
+    ///
+    /// `points` are our share points as far as they were computed ahead.
+    pub(crate) fn start(
+        &mut self,
+        context: ShareContext,
+        envelopes: Vec<Arc<Envelope>>,
+        now: u64,
+    ) {
+        let key = (context.height, context.lane);
+        let bundles = self.early.remove(&key).unwrap_or_default();
+        let lane = Lane {
+            context,
+            envelopes,
+            own: None,
+            bundles,
+            liars: BTreeSet::new(),
+            running: None,
+            tried: 0,
+            sent_ms: now,
+            opened: None,
+        };
+        self.lanes.insert(key, lane);
+    }
+
+    pub(crate) fn envelopes(&self, key: (Height, ShareLane)) -> Option<&[Arc<Envelope>]> {
+        self.lanes.get(&key).map(|lane| lane.envelopes.as_slice())
+    }
+
+    /// Whether the lane was started.
+    pub(crate) fn is_started(&self, key: (Height, ShareLane)) -> bool {
+        self.lanes.contains_key(&key)
+    }
+
+    /// Notes our own bundle.
+    pub(crate) fn own(&mut self, bundle: ShareBundle) {
+        if let Some(lane) = self.lanes.get_mut(&(bundle.height, bundle.lane)) {
+            lane.bundles.insert(bundle.signer, bundle.clone());
+            lane.own = Some(bundle);
+        }
+    }
+
+    /// Notes a peer's bundle; those of blocks that are not final here wait, one per peer and
+    /// lane, at most a bounded number of heights ahead.
+    pub(crate) fn add(&mut self, bundle: ShareBundle, executed: Height) {
+        let key = (bundle.height, bundle.lane);
+        if bundle.height <= executed
+            || bundle.height.0 > executed.0 + 2 * limits::LEDGER_LAG_BLOCKS_MAX
+        {
+            return;
+        }
+        match self.lanes.get_mut(&key) {
+            Some(lane) if lane.opened.is_none() && bundle.block == lane.context.block => {
+                if !lane.liars.contains(&bundle.signer) {
+                    lane.bundles.insert(bundle.signer, bundle);
+                }
+            }
+            Some(_) => {}
+            None => {
+                self.early.entry(key).or_default().insert(bundle.signer, bundle);
+            }
+        }
+    }
+
+    /// Starts an attempt at a lane that has a quorum of shares it did not try yet.
+    pub(crate) fn attempt(&mut self, key: (Height, ShareLane), committee: &Committee) -> Option<Work> {
+        let lane = self.lanes.get_mut(&key)?;
+        let mut signers = Signers::default();
+        lane.bundles.retain(|_, bundle| bundle.block == lane.context.block);
+        for signer in lane.bundles.keys() {
+            signers.insert(*signer);
+        }
+        let ready = lane.opened.is_none()
+            && lane.running.is_none()
+            && lane.bundles.len() > lane.tried
+            && committee.has_quorum(&signers);
+        if !ready {
+            return None;
+        }
+        lane.running = Some(lane.bundles.len());
+        Some(Work::Open {
+            context: lane.context,
+            envelopes: lane.envelopes.clone(),
+            bundles: lane.bundles.values().cloned().collect(),
+        })
+    }
+
+    /// Takes the result of an attempt; names of liars are returned.
+    pub(crate) fn finish(
+        &mut self,
+        context: ShareContext,
+        result: conclave_seal::OpenResult,
+        plaintexts: Vec<Option<Vec<u8>>>,
+        tried: usize,
+    ) -> Vec<ValidatorIndex> {
+        let Some(lane) = self.lanes.get_mut(&(context.height, context.lane)) else {
+            return Vec::new();
+        };
+        lane.running = None;
+        for liar in &result.liars {
+            lane.liars.insert(*liar);
+            lane.bundles.remove(liar);
+        }
+        lane.tried = tried.saturating_sub(result.liars.len());
+        if let Some(verdicts) = result.verdicts {
+            lane.opened = Some(OpenedLane {
+                envelopes: std::mem::take(&mut lane.envelopes),
+                verdicts,
+                plaintexts,
+                own: lane.own.take(),
+            });
+            lane.bundles.clear();
+        }
+        result.liars
+    }
+
+    /// The lane's contents, once opened.
+    pub(crate) fn opened(&self, key: (Height, ShareLane)) -> Option<&OpenedLane> {
+        self.lanes.get(&key)?.opened.as_ref()
+    }
+
+    /// Forgets a block's lanes and everything early up to it.
+    pub(crate) fn forget(&mut self, height: Height) {
+        self.lanes.retain(|(at, _), _| *at > height);
+        self.early.retain(|(at, _), _| *at > height);
+    }
+
+    /// Repeats our shares of lanes that do not open, and asks the peers for theirs: they may have
+    /// been away, or sent them while we were.
+    pub(crate) fn repeat(&mut self, now: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for ((height, name), lane) in &mut self.lanes {
+            if lane.opened.is_some() || now < lane.sent_ms + REPEAT_MS {
+                continue;
+            }
+            lane.sent_ms = now;
+            if let Some(own) = &lane.own {
+                actions.push(Action::Broadcast(Message::Shares(own.clone())));
+            }
+            actions.push(Action::Fetch(Fetch::Shares { height: *height, lane: *name }));
+        }
+        actions
+    }
+}

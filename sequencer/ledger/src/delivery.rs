@@ -1,0 +1,164 @@
+//! Deliveries: what a block adds to each rollup's stream, and the backlog it leaves to be proven.
+
+use std::collections::BTreeMap;
+
+use conclave_market::ContentsDigest;
+use conclave_types::{
+    BlockTime, Digest, Domain, EnvelopeId, Height, RollupId, TxIndex, codec, limits,
+};
+
+use crate::block::{DeliveredEntry, Delivery, Outcome, stream_digest};
+use crate::ledger::Ledger;
+use crate::rollup::Chunk;
+
+/// The framing of an envelope's plaintext: the encoded list of its transactions.
+pub fn encode_transactions(transactions: &[Vec<u8>]) -> Vec<u8> {
+    codec::encode(&transactions)
+}
+
+/// The transactions of a plaintext; `None` if it is no list of at most
+/// [`limits::ENVELOPE_TRANSACTIONS_MAX`].
+pub fn decode_transactions(plaintext: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let transactions: Vec<Vec<u8>> =
+        codec::decode(plaintext, limits::SEALED_BODY_BYTES_MAX).ok()?;
+    (transactions.len() <= limits::ENVELOPE_TRANSACTIONS_MAX).then_some(transactions)
+}
+
+/// The digest by which a delivered plaintext enters its stream's digest.
+pub(crate) fn plaintext_digest(plaintext: &[u8]) -> Digest {
+    Domain::EnvelopeBody.digest(plaintext)
+}
+
+/// One block's deliveries while its envelopes act.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries(BTreeMap<RollupId, Delivery>);
+
+impl Deliveries {
+    /// Appends an envelope to a rollup's part.
+    pub(crate) fn push(
+        &mut self,
+        delivery: impl FnOnce() -> Delivery,
+        rollup: RollupId,
+        entry: DeliveredEntry,
+    ) -> &mut Delivery {
+        let delivery = self.0.entry(rollup).or_insert_with(delivery);
+        delivery.entries.push(entry);
+        delivery
+    }
+}
+
+impl Ledger {
+    /// Appends an envelope to the rollup's stream; `plaintext` if it has one to deliver. Returns
+    /// the outcome with the place of its transactions.
+    pub(crate) fn deliver(
+        &mut self,
+        deliveries: &mut Deliveries,
+        at: (Height, BlockTime),
+        rollup: RollupId,
+        envelope: EnvelopeId,
+        outcome: Outcome,
+        plaintext: Option<&[u8]>,
+    ) -> Outcome {
+        let Some(stream) = self.state.streams.get_mut(&rollup) else {
+            return outcome;
+        };
+        let mut entry = DeliveredEntry {
+            envelope,
+            outcome,
+            plaintext: plaintext.map_or(Digest::ZERO, plaintext_digest),
+        };
+        let mut transactions = Vec::new();
+        if let (Outcome::Delivered { .. }, Some(plaintext)) = (outcome, plaintext) {
+            match decode_transactions(plaintext) {
+                Some(decoded) => transactions = decoded,
+                None => entry.outcome = Outcome::Undecodable,
+            }
+        }
+        let first = stream.next;
+        if matches!(entry.outcome, Outcome::Delivered { .. }) {
+            entry.outcome = Outcome::Delivered {
+                first,
+                transactions: transactions.len() as u32,
+            };
+            stream.next = TxIndex(first.0 + transactions.len() as u64);
+        }
+        let fresh = || Delivery {
+            rollup,
+            height: at.0,
+            first,
+            entries: Vec::new(),
+            transactions: Vec::new(),
+            digest: Digest::ZERO,
+        };
+        self.extend_backlog(rollup, first, at, &transactions);
+        let delivery = deliveries.push(fresh, rollup, entry);
+        delivery.transactions.append(&mut transactions);
+        entry.outcome
+    }
+
+    /// Chains the finished deliveries into their streams' digests.
+    pub(crate) fn seal_deliveries(&mut self, deliveries: Deliveries) -> Vec<Delivery> {
+        let mut sealed: Vec<Delivery> = deliveries.0.into_values().collect();
+        for delivery in &mut sealed {
+            if let Some(stream) = self.state.streams.get_mut(&delivery.rollup) {
+                stream.digest = stream_digest(&stream.digest, delivery.height, &delivery.entries);
+                stream.height = delivery.height;
+                delivery.digest = stream.digest;
+            }
+        }
+        sealed
+    }
+
+    /// Adds transactions to the rollup's backlog, if its ranges are to be proven.
+    fn extend_backlog(
+        &mut self,
+        rollup: RollupId,
+        first: TxIndex,
+        (height, time): (Height, BlockTime),
+        transactions: &[Vec<u8>],
+    ) {
+        let proven = self.state.rollups.get(&rollup);
+        if !proven.is_some_and(|rollup| rollup.is_proven()) {
+            return;
+        }
+        let mut next = first;
+        for transaction in transactions {
+            let chunk = self.open_chunk(rollup, next, height, time);
+            chunk.contents = chunk.contents.with(height, transaction);
+            chunk.bytes += transaction.len() as u64;
+            chunk.to_height = height;
+            next = TxIndex(next.0 + 1);
+            chunk.to = next;
+        }
+    }
+
+    /// The chunk that ends before `next` and has room, or a fresh one.
+    fn open_chunk(
+        &mut self,
+        rollup: RollupId,
+        next: TxIndex,
+        height: Height,
+        time: BlockTime,
+    ) -> &mut Chunk {
+        let chunks = self
+            .state
+            .backlog
+            .range((rollup, TxIndex(0))..=(rollup, next));
+        let last = chunks
+            .into_iter()
+            .next_back()
+            .map(|(key, chunk)| (*key, chunk.to));
+        let key = match last {
+            Some((key, to)) if to == next && to.0 - key.1.0 < limits::RANGE_TRANSACTIONS_MAX => key,
+            _ => (rollup, next),
+        };
+        self.state.backlog.get_or_insert(key, || Chunk {
+            to: next,
+            from_height: height,
+            to_height: height,
+            oldest: time,
+            contents: ContentsDigest::EMPTY,
+            bytes: 0,
+        })
+    }
+}

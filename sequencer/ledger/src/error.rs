@@ -1,0 +1,87 @@
+//! Why an operation failed. A failed operation changes nothing and has still paid its fee.
+
+use bincode::{Decode, Encode};
+use conclave_market::SubmitError;
+use conclave_types::{Amount, EnvelopeId, Range};
+use serde::Serialize;
+
+use crate::rollup::ConfigField;
+
+/// Why a system operation did nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Encode, Decode, Serialize)]
+pub enum OpError {
+    /// The bytes are no operation.
+    #[error("[CV-LEDGER-010] not a system operation; encode it with the same protocol version")]
+    Undecodable,
+    /// The author's balance is too small.
+    #[error("[CV-LEDGER-011] the balance is {balance}, {wanted} are asked; add balance first")]
+    Balance { balance: Amount, wanted: Amount },
+    /// Moving nothing.
+    #[error("[CV-LEDGER-012] the amount is 0; name an amount")]
+    Zero,
+    /// The rollup id is the system's or taken, now or once.
+    #[error("[CV-LEDGER-013] the rollup id is taken; choose another")]
+    RollupTaken,
+    /// No such rollup, or it has left.
+    #[error("[CV-LEDGER-014] no such rollup; check the id")]
+    UnknownRollup,
+    /// The author does not own the rollup.
+    #[error("[CV-LEDGER-015] only the rollup's owner may do this; use the owner's key")]
+    NotOwner,
+    /// A configuration that cannot be.
+    #[error("[CV-LEDGER-016] the configuration's {field:?} is not acceptable; correct it")]
+    Config { field: ConfigField },
+    /// The author is not registered as a prover.
+    #[error("[CV-LEDGER-017] not a prover; register first")]
+    NotAProver,
+    /// The free bond does not cover the withdrawal, or the sum does not fit.
+    #[error("[CV-LEDGER-018] the free bond is {free}; wait for jobs to settle or ask for less")]
+    Bond { free: Amount },
+    /// A bid outside an envelope that is released at its auction's close.
+    #[error(
+        "[CV-LEDGER-019] a bid must be sealed until its auction's close; use that release rule"
+    )]
+    BidNotSealed,
+    /// A proof inside a sealed envelope.
+    #[error("[CV-LEDGER-020] a proof must be plain; submit it unsealed")]
+    ProofNotPlain,
+    /// The proof was not looked at.
+    #[error(transparent)]
+    Submit(SubmitError),
+    /// The proof was looked at and does not show its statement.
+    #[error(
+        "[CV-LEDGER-021] the proof is not valid for its range; see the node's event for the reason"
+    )]
+    ProofInvalid,
+}
+
+/// A block that cannot be executed yet. The ledger is unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExecuteError {
+    /// The contents of a range that a proof in the block is for are not here.
+    #[error(
+        "[CV-LEDGER-030] the contents of {range:?} are missing; rebuild them and execute again"
+    )]
+    MissingContents { range: Range },
+    /// They are here and are not what was delivered.
+    #[error(
+        "[CV-LEDGER-031] the stored contents of {range:?} are not those delivered; restore the store from peers"
+    )]
+    CorruptContents { range: Range },
+    /// A bid of an auction that closes in the block has no opening.
+    #[error(
+        "[CV-LEDGER-032] the bid {envelope} of a closing auction is not opened; open it and execute again"
+    )]
+    MissingBid { envelope: EnvelopeId },
+}
+
+/// A snapshot that is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// The bytes do not decode.
+    #[error(transparent)]
+    Codec(#[from] conclave_types::codec::CodecError),
+    /// It decodes to a state that no execution leads to.
+    #[error("[CV-LEDGER-033] the snapshot is inconsistent: {reason}; fetch another")]
+    Inconsistent { reason: &'static str },
+}

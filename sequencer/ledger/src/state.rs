@@ -1,0 +1,216 @@
+//! Everything the ledger remembers, as tables; nothing outside them influences a transition.
+
+use bincode::{Decode, Encode};
+use conclave_market::{Auction, Prover};
+use conclave_types::{
+    AccountId, Amount, AuctionId, BlockTime, ChainId, EnvelopeHeader, Genesis, Height,
+    MarketParameters, ProgramVersion, RollupId, TxIndex, ValidatorIndex, codec,
+};
+
+use crate::fees::FeeLedger;
+use crate::money::{minus, plus};
+use crate::rollup::{Chunk, Rollup, Settled, Stream};
+use crate::table::{Table, Value};
+use crate::tree::{EntryTable, StateTree};
+
+/// One validator as the ledger sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Member {
+    pub(crate) weight: u16,
+    pub(crate) account: AccountId,
+}
+
+/// The chain's constants.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Parameters {
+    pub(crate) chain: ChainId,
+    pub(crate) market: MarketParameters,
+    pub(crate) committee: Vec<Member>,
+    /// f+1.
+    pub(crate) one_honest: u16,
+}
+
+/// What changes with every block.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Meta {
+    pub(crate) height: Height,
+    pub(crate) time: BlockTime,
+    pub(crate) next_auction: AuctionId,
+    /// Forfeited deposits, surcharges, and what slashed bonds leave.
+    pub(crate) insurance: Amount,
+    /// All money there is; constant.
+    pub(crate) supply: Amount,
+}
+
+/// The complete state.
+#[derive(Debug, Clone, Encode, Decode)]
+pub(crate) struct State {
+    pub(crate) parameters: Parameters,
+    pub(crate) meta: Meta,
+    pub(crate) accounts: Table<AccountId, Amount>,
+    pub(crate) fees: FeeLedger,
+    pub(crate) rollups: Table<RollupId, Rollup>,
+    pub(crate) streams: Table<RollupId, Stream>,
+    pub(crate) settled: Table<RollupId, Settled>,
+    pub(crate) backlog: Table<(RollupId, TxIndex), Chunk>,
+    pub(crate) auctions: Table<AuctionId, Auction>,
+    pub(crate) bids: Table<(AuctionId, u32), EnvelopeHeader>,
+    pub(crate) provers: Table<AccountId, Prover>,
+    pub(crate) proposers: Table<ValidatorIndex, Height>,
+    pub(crate) frozen: Table<ProgramVersion, Height>,
+}
+
+impl Value for Amount {
+    fn money(&self) -> u128 {
+        self.0.into()
+    }
+}
+
+impl Value for Auction {
+    fn money(&self) -> u128 {
+        self.award().map_or(0, |award| award.escrow.0.into())
+    }
+}
+
+impl Value for Prover {
+    fn money(&self) -> u128 {
+        u128::from(self.free.0) + u128::from(self.locked.0)
+    }
+}
+
+impl Value for EnvelopeHeader {}
+impl Value for Height {}
+
+impl State {
+    /// The state before the first block. Allocations beyond 2^64-1 in sum are cut; a checked
+    /// genesis has none.
+    pub(crate) fn genesis(genesis: &Genesis) -> Self {
+        let total: u64 = genesis.validators.iter().map(|v| u64::from(v.weight)).sum();
+        let one_honest = genesis
+            .threshold()
+            .map_or(total.max(1) as u16, |threshold| threshold.one_honest());
+        let committee = genesis.validators.iter().map(|validator| Member {
+            weight: validator.weight,
+            account: validator.account,
+        });
+        let mut state = Self {
+            parameters: Parameters {
+                chain: genesis.chain_id(),
+                market: genesis.market.clone(),
+                committee: committee.collect(),
+                one_honest,
+            },
+            meta: Meta {
+                height: Height(0),
+                time: genesis.time,
+                next_auction: AuctionId(1),
+                insurance: Amount::ZERO,
+                supply: Amount::ZERO,
+            },
+            accounts: Table::default(),
+            fees: FeeLedger::new(genesis.fees.clone()),
+            rollups: Table::default(),
+            streams: Table::default(),
+            settled: Table::default(),
+            backlog: Table::default(),
+            auctions: Table::default(),
+            bids: Table::default(),
+            provers: Table::default(),
+            proposers: Table::default(),
+            frozen: Table::default(),
+        };
+        state.streams.insert(RollupId::SYSTEM, Stream::default());
+        for allocation in &genesis.allocations {
+            state.mint(allocation.account, allocation.balance, allocation.fees);
+        }
+        state
+    }
+
+    fn mint(&mut self, account: AccountId, balance: Amount, fees: Amount) {
+        let room = minus(Amount(u64::MAX), self.meta.supply);
+        let balance = balance.min(room);
+        let fees = fees.min(minus(room, balance));
+        self.meta.supply = plus(self.meta.supply, plus(balance, fees));
+        self.credit(account, balance);
+        let fee_account = self.fees.accounts.get_or_insert(account, Default::default);
+        fee_account.balance = plus(fee_account.balance, fees);
+    }
+
+    /// What an account holds freely.
+    pub(crate) fn balance(&self, account: &AccountId) -> Amount {
+        self.accounts.get(account).copied().unwrap_or_default()
+    }
+
+    /// Adds to a balance.
+    pub(crate) fn credit(&mut self, account: AccountId, amount: Amount) {
+        if amount > Amount::ZERO {
+            let balance = self.accounts.get_or_insert(account, || Amount::ZERO);
+            *balance = plus(*balance, amount);
+        }
+    }
+
+    /// Takes from a balance, if it covers the amount. An emptied account leaves the table.
+    #[must_use]
+    pub(crate) fn debit(&mut self, account: AccountId, amount: Amount) -> bool {
+        let Some(rest) = self.balance(&account).checked_sub(amount) else {
+            return false;
+        };
+        if rest == Amount::ZERO {
+            self.accounts.remove(&account);
+        } else if amount > Amount::ZERO {
+            self.accounts.insert(account, rest);
+        }
+        true
+    }
+
+    /// Adds to the insurance pool.
+    pub(crate) fn insure(&mut self, amount: Amount) {
+        self.meta.insurance = plus(self.meta.insurance, amount);
+    }
+
+    /// Brings the tree and the sums up to date with every change since the last call.
+    pub(crate) fn flush(&mut self, tree: &mut StateTree) {
+        fn hash<K: Encode + Ord + Copy, V: Value>(
+            tree: &mut StateTree,
+            id: EntryTable,
+            table: &mut Table<K, V>,
+        ) {
+            table.drain(|key, value| {
+                let value = value.map(codec::encode);
+                tree.set(id, codec::encode(key), value.as_deref());
+            });
+        }
+        let fees = (&self.fees.parameters, self.fees.executed);
+        let parameters = codec::encode(&self.parameters);
+        tree.set(EntryTable::Parameters, Vec::new(), Some(&parameters));
+        tree.set(
+            EntryTable::Meta,
+            Vec::new(),
+            Some(&codec::encode(&self.meta)),
+        );
+        tree.set(EntryTable::Fees, Vec::new(), Some(&codec::encode(&fees)));
+        hash(tree, EntryTable::Accounts, &mut self.accounts);
+        hash(tree, EntryTable::FeeAccounts, &mut self.fees.accounts);
+        hash(tree, EntryTable::FeeQueue, &mut self.fees.queue);
+        hash(tree, EntryTable::Rollups, &mut self.rollups);
+        hash(tree, EntryTable::Streams, &mut self.streams);
+        hash(tree, EntryTable::Settled, &mut self.settled);
+        hash(tree, EntryTable::Backlog, &mut self.backlog);
+        hash(tree, EntryTable::Auctions, &mut self.auctions);
+        hash(tree, EntryTable::Bids, &mut self.bids);
+        hash(tree, EntryTable::Provers, &mut self.provers);
+        hash(tree, EntryTable::Proposers, &mut self.proposers);
+        hash(tree, EntryTable::Frozen, &mut self.frozen);
+    }
+
+    /// All money in the tables and the pool, as of the last flush.
+    pub(crate) fn money(&self) -> u128 {
+        self.accounts.sum()
+            + self.fees.accounts.sum()
+            + self.fees.queue.sum()
+            + self.rollups.sum()
+            + self.auctions.sum()
+            + self.provers.sum()
+            + u128::from(self.meta.insurance.0)
+    }
+}

@@ -1,0 +1,127 @@
+//! What the HTTP API asks of the node.
+
+use std::sync::Arc;
+
+use conclave_ledger::Ledger;
+use conclave_types::{
+    AccountId, Block, BlockHeader, CommitCertificate, Envelope, EnvelopeId, Genesis, Height, Receipt, RollupId,
+};
+use tokio::sync::watch;
+
+/// Why a submission was not admitted. Nothing was stored, nothing was charged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("[{code}] {reason}; {remedy}")]
+pub struct Refusal {
+    /// Stable code.
+    pub code: &'static str,
+    /// What was wrong.
+    pub reason: String,
+    /// What to do.
+    pub remedy: &'static str,
+    /// Whether the same submission may be admitted later (a full mempool, for example).
+    pub retry: bool,
+}
+
+/// A committed block with what proves it final.
+#[derive(Debug, Clone)]
+pub struct CertifiedBlock {
+    /// The block.
+    pub block: Block,
+    /// Headers after it, up to the certificate's block.
+    pub tail: Vec<BlockHeader>,
+    /// Covers the last of the tail, or the block itself.
+    pub certificate: CommitCertificate,
+}
+
+/// What became of a prover's jobs so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProverRecord {
+    /// Ranges that it was paid for.
+    pub settled: u64,
+    /// Deadlines that it missed.
+    pub missed: u64,
+}
+
+/// Heights that readers can wait for. A height is published only once everything of it can be
+/// read: readers that see `executed` rely on its block, deliveries and events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// The last final height.
+    pub committed: Height,
+    /// The last executed height: opened and applied to the ledger.
+    pub executed: Height,
+}
+
+/// The node as its API sees it. Reads never block agreement.
+pub trait Backend: Send + Sync + 'static {
+    /// Admits an envelope; resolves when it is durable here.
+    fn submit(
+        &self,
+        envelope: Envelope,
+    ) -> impl Future<Output = Result<Receipt, Refusal>> + Send;
+
+    /// The genesis the node runs.
+    fn genesis(&self) -> &Genesis;
+
+    /// The ledger after [`Progress::executed`], immutable.
+    fn ledger(&self) -> Arc<Ledger>;
+
+    /// Where an envelope is.
+    fn envelope(&self, id: EnvelopeId) -> Option<conclave_sdk::api::EnvelopeView>;
+
+    /// A committed block.
+    fn block(&self, height: Height) -> Option<CertifiedBlock>;
+
+    /// What a block delivered to a rollup, without the block itself; `None` when nothing was.
+    fn delivery(&self, rollup: RollupId, height: Height) -> Option<conclave_sdk::api::DeliveryView>;
+
+    /// The first height in `from..=to` that delivered something to a rollup. A store that keeps
+    /// deliveries in order answers without walking the heights.
+    fn next_delivery(&self, rollup: RollupId, from: Height, to: Height) -> Option<Height> {
+        (from.0..=to.0)
+            .map(Height)
+            .find(|height| self.delivery(rollup, *height).is_some())
+    }
+
+    /// The last height up to `to` that delivered something to a rollup; likewise.
+    fn last_delivery(&self, rollup: RollupId, to: Height) -> Option<Height> {
+        (1..=to.0)
+            .rev()
+            .map(Height)
+            .find(|height| self.delivery(rollup, *height).is_some())
+    }
+
+    /// Ledger events of one height, in order.
+    fn events(&self, height: Height) -> Vec<conclave_sdk::api::EventView>;
+
+    /// The first height in `from..=to` with ledger events. A store that keeps them in order answers
+    /// without walking the heights.
+    fn next_events(&self, from: Height, to: Height) -> Option<Height> {
+        (from.0..=to.0)
+            .map(Height)
+            .find(|height| !self.events(*height).is_empty())
+    }
+
+    /// How often a prover was paid for a range, and how often it missed a deadline. The ledger
+    /// keeps no such history; the events `Paid` and `DeadlineMissed` give it.
+    fn prover_record(&self, prover: AccountId) -> ProverRecord;
+
+    /// Settled proofs of a rollup from a transaction index on, ascending, at most `limit`, without
+    /// their bytes.
+    fn proofs(&self, rollup: RollupId, from_index: u64, limit: usize) -> Vec<conclave_sdk::api::ProofView>;
+
+    /// One settled proof with its bytes, by its auction.
+    fn proof(&self, auction: u64) -> Option<conclave_sdk::api::ProofView>;
+
+    /// Heights, and a way to wait for them.
+    fn progress(&self) -> watch::Receiver<Progress>;
+
+    /// The node's own status.
+    fn status(&self) -> conclave_sdk::api::StatusView;
+
+    /// Whether the node takes part: connected to a quorum and caught up.
+    fn ready(&self) -> Result<(), String>;
+
+    /// Metrics in the Prometheus text format.
+    fn metrics(&self) -> String;
+}

@@ -1,0 +1,80 @@
+//! Accounts, all money, and what happened on the ledger.
+
+use axum::Json;
+use axum::extract::State;
+use conclave_sdk::api::{AccountView, EventView, TotalsView};
+use conclave_types::{AccountId, Height};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::error::Failure;
+use super::extract::{NoParams, Params, PathId};
+use super::limits::{LIST_DEFAULT, LIST_MAX, list_limit};
+use super::state::Shared;
+use super::view;
+use crate::backend::Backend;
+
+/// One account.
+#[utoipa::path(
+    get, path = "/v1/accounts/{account}", tag = "ledger",
+    params(("account" = String, Path, description = "The account, 64 hexadecimal digits.")),
+    responses((status = 200, body = AccountView))
+)]
+pub(super) async fn account<B: Backend>(
+    State(api): Shared<B>,
+    PathId(account): PathId<AccountId>,
+    _: Params<NoParams>,
+) -> Result<Json<AccountView>, Failure> {
+    let found = view::account(&api.backend.ledger(), account);
+    found.map(Json).ok_or_else(|| Failure::unknown("account", account))
+}
+
+/// Money, all of it.
+#[utoipa::path(
+    get, path = "/v1/totals", tag = "ledger",
+    responses((status = 200, body = TotalsView))
+)]
+pub(super) async fn totals<B: Backend>(
+    State(api): Shared<B>,
+    _: Params<NoParams>,
+) -> Result<Json<TotalsView>, Failure> {
+    Ok(Json(api.read(|backend| view::totals(&backend.ledger())).await?))
+}
+
+/// Which events.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventsParams {
+    /// The first height; 1 when left out.
+    from_height: Option<u64>,
+    /// Events after which no further height is read, 1 to 1000; 100 when left out. A height's
+    /// events are never split.
+    limit: Option<usize>,
+}
+
+/// What happened on the ledger, in order; go on after the height of the last event.
+#[utoipa::path(
+    get, path = "/v1/events", tag = "ledger", params(EventsParams),
+    responses((status = 200, body = Vec<EventView>))
+)]
+pub(super) async fn events<B: Backend>(
+    State(api): Shared<B>,
+    Params(params): Params<EventsParams>,
+) -> Result<Json<Vec<EventView>>, Failure> {
+    let limit = list_limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
+    let mut next = Height(params.from_height.unwrap_or(1).max(1));
+    let executed = api.executed();
+    let read = api.read(move |backend| {
+        let mut list = Vec::new();
+        while list.len() < limit
+            && next <= executed
+            && let Some(height) = backend.next_events(next, executed)
+        {
+            list.extend(backend.events(height));
+            next = height.next();
+        }
+        list
+    });
+    Ok(Json(read.await?))
+}

@@ -1,0 +1,102 @@
+//! The committee, the node's status, and blocks.
+
+use axum::Json;
+use axum::extract::State;
+use conclave_sdk::api::{BlockView, CommitteeView, StatusView};
+use conclave_types::Height;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::error::Failure;
+use super::extract::{NoParams, Params, PathId};
+use super::limits::{ANSWER_BYTES, BLOCKS_DEFAULT, BLOCKS_MAX, list_limit};
+use super::state::Shared;
+use super::view;
+use crate::backend::Backend;
+
+/// The committee and the key to seal to.
+#[utoipa::path(
+    get, path = "/v1/committee", tag = "chain",
+    responses((status = 200, body = CommitteeView))
+)]
+pub(super) async fn committee<B: Backend>(
+    State(api): Shared<B>,
+    _: Params<NoParams>,
+) -> Result<Json<CommitteeView>, Failure> {
+    let committed = api.backend.progress().borrow().committed;
+    view::committee(api.backend.genesis(), committed).map(Json)
+}
+
+/// The node's own view of itself and the chain.
+#[utoipa::path(
+    get, path = "/v1/status", tag = "chain",
+    responses((status = 200, body = StatusView))
+)]
+pub(super) async fn status<B: Backend>(
+    State(api): Shared<B>,
+    _: Params<NoParams>,
+) -> Result<Json<StatusView>, Failure> {
+    Ok(Json(api.read(|backend| backend.status()).await?))
+}
+
+/// Which blocks.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct BlocksParams {
+    /// The first height; without it, the answer ends with the last committed block.
+    from: Option<u64>,
+    /// Blocks at most, 1 to 100; 20 when left out.
+    limit: Option<usize>,
+}
+
+/// Committed blocks with their certificates, ascending.
+///
+/// A list of large blocks may end early, but never before its first.
+#[utoipa::path(
+    get, path = "/v1/blocks", tag = "chain", params(BlocksParams),
+    responses((status = 200, body = Vec<BlockView>))
+)]
+pub(super) async fn blocks<B: Backend>(
+    State(api): Shared<B>,
+    Params(params): Params<BlocksParams>,
+) -> Result<Json<Vec<BlockView>>, Failure> {
+    let limit = list_limit(params.limit, BLOCKS_DEFAULT, BLOCKS_MAX)?;
+    let committed = api.backend.progress().borrow().committed.0;
+    let from = match params.from {
+        Some(from) => from.max(1),
+        None => committed.saturating_sub(limit as u64 - 1).max(1),
+    };
+    let list = api.read(move |backend| {
+        let mut list = Vec::new();
+        let mut bytes = 0;
+        for height in (from..=committed).take(limit) {
+            let Some(block) = backend.block(Height(height)) else {
+                break;
+            };
+            let block = view::block(&block);
+            bytes += view::block_bytes(&block);
+            if bytes > ANSWER_BYTES && !list.is_empty() {
+                break;
+            }
+            list.push(block);
+        }
+        list
+    });
+    Ok(Json(list.await?))
+}
+
+/// One committed block with its certificate.
+#[utoipa::path(
+    get, path = "/v1/blocks/{height}", tag = "chain",
+    params(("height" = u64, Path, description = "The block's height, from 1.")),
+    responses((status = 200, body = BlockView))
+)]
+pub(super) async fn block<B: Backend>(
+    State(api): Shared<B>,
+    PathId(height): PathId<Height>,
+    _: Params<NoParams>,
+) -> Result<Json<BlockView>, Failure> {
+    let found = api.read(move |backend| backend.block(height).map(|block| view::block(&block)));
+    found.await?.map(Json).ok_or_else(|| Failure::unknown("committed block at height", height))
+}

@@ -1,0 +1,304 @@
+//! Agreement and sequencing as one state machine: what a validator is, without its IO. The node
+//! and the simulator both run this.
+//!
+//! ```text
+//! Event ─▶ ┌ Engine (agreement) ◀──payload, checks, blocks──▶ Sequencer (envelopes) ┐ ─▶ Effects
+//!          └──────────────────────────────────────────────────────────────────────┘
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bincode::{Decode, Encode};
+use conclave_consensus::{self as agreement, Engine, Evidence, Now, Step};
+use conclave_sequencer::{self as sequencing, Done, Fetch, Published, Refusal, Sequencer, Work};
+use conclave_types::{
+    Block, BlockId, CommitCertificate, Envelope, Height, Receipt, ValidatorIndex,
+};
+
+/// What validators send to each other.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum PeerMessage {
+    /// About agreement.
+    Agreement(agreement::Message),
+    /// About envelopes, batches and shares.
+    Sequencing(sequencing::Message),
+}
+
+/// What happens to a validator.
+#[derive(Debug)]
+pub enum Event {
+    /// Once, at the beginning.
+    Start,
+    /// A client's envelope.
+    Submit { ticket: u64, envelope: Box<Envelope> },
+    /// From an authenticated peer, or from ourselves.
+    Peer { from: ValidatorIndex, message: PeerMessage },
+    /// A piece of work was done.
+    Done(Box<Done>),
+    /// Anything else that the sequencer asked for.
+    Sequencing(sequencing::Input),
+    /// Anything else that agreement asked for.
+    Agreement(Box<agreement::Input>),
+    /// The time of the last [`Effect::WakeAt`] has come.
+    Tick,
+}
+
+/// A record that must be durable.
+#[derive(Debug, Clone)]
+pub enum Record {
+    /// Of agreement.
+    Agreement(agreement::Write),
+    /// Of the sequencer.
+    Sequencing(sequencing::Write),
+}
+
+/// What is to be done, in order.
+#[derive(Debug)]
+pub enum Effect {
+    /// `then` may happen only once these records, and those of all earlier effects, are durable.
+    /// When that fails the validator stops.
+    Durable { records: Vec<Record>, then: Vec<Effect> },
+    /// To one validator, which may be this one.
+    Send { to: ValidatorIndex, message: PeerMessage },
+    /// To all others.
+    Broadcast(PeerMessage),
+    /// The answer to a client.
+    Answer { ticket: u64, answer: Result<Receipt, Refusal> },
+    /// To be run elsewhere; gives [`Event::Done`].
+    Work(Work),
+    /// Missing batches, openings or shares.
+    Fetch(Fetch),
+    /// A missing block; gives [`agreement::Input::Block`].
+    FetchBlock { block: BlockId, from: ValidatorIndex },
+    /// Committed blocks after our own; gives [`agreement::Input::Synced`].
+    Sync { height: Height, from: ValidatorIndex },
+    /// Readers see the new ledger from now on.
+    Executed(Box<Published>),
+    /// Blocks became final.
+    Committed { blocks: Vec<Arc<Block>>, certificate: CommitCertificate },
+    /// Own submissions became final.
+    Finalised { latency_ms: Vec<u64> },
+    /// A peer broke the protocol.
+    Misbehaviour { validator: ValidatorIndex, what: String, evidence: Option<Box<Evidence>> },
+    /// The validator must stop.
+    Stop { reason: String },
+    /// Call with [`Event::Tick`] at this time.
+    WakeAt(u64),
+}
+
+/// A validator without its IO.
+pub struct Replica {
+    engine: Engine,
+    sequencer: Sequencer,
+    engine_wake: u64,
+    sequencer_wake: u64,
+    announced_wake: u64,
+}
+
+/// What one core wants of the other.
+enum Inner {
+    ToEngine(agreement::Input),
+    ToSequencer(sequencing::Input),
+}
+
+impl Replica {
+    /// Puts the two together. `actions` are what creating the sequencer asked for.
+    pub fn new(
+        engine: Engine,
+        sequencer: Sequencer,
+        actions: Vec<sequencing::Action>,
+    ) -> (Self, Vec<Effect>) {
+        let mut replica = Self {
+            engine,
+            sequencer,
+            engine_wake: u64::MAX,
+            sequencer_wake: u64::MAX,
+            announced_wake: u64::MAX,
+        };
+        let mut effects = Vec::new();
+        let mut inner = VecDeque::new();
+        replica.sequenced(actions, &mut effects, &mut inner);
+        // Nothing here has a time yet; what agreement is told waits for the start.
+        for inner in inner {
+            if let Inner::ToEngine(input) = inner {
+                let step = replica.engine.handle(Now(0), input);
+                debug_assert!(step.actions.is_empty(), "agreement acts before its start");
+            }
+        }
+        (replica, effects)
+    }
+
+    /// The sequencer, to be asked.
+    pub fn sequencer(&self) -> &Sequencer {
+        &self.sequencer
+    }
+
+    /// Agreement, to be asked.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// One step at a time in milliseconds that never goes back.
+    pub fn handle(&mut self, now: u64, event: Event) -> Vec<Effect> {
+        let mut inner = VecDeque::new();
+        match event {
+            Event::Start => inner.push_back(Inner::ToEngine(agreement::Input::Start)),
+            Event::Submit { ticket, envelope } => {
+                inner.push_back(Inner::ToSequencer(sequencing::Input::Submit { ticket, envelope }));
+            }
+            Event::Peer { from, message: PeerMessage::Agreement(message) } => {
+                inner.push_back(Inner::ToEngine(message.into_input(from)));
+            }
+            Event::Peer { from, message: PeerMessage::Sequencing(message) } => {
+                inner.push_back(Inner::ToSequencer(sequencing::Input::Message { from, message }));
+            }
+            Event::Done(done) => {
+                inner.push_back(Inner::ToSequencer(sequencing::Input::Done(done)));
+            }
+            Event::Sequencing(input) => inner.push_back(Inner::ToSequencer(input)),
+            Event::Agreement(input) => inner.push_back(Inner::ToEngine(*input)),
+            Event::Tick => {
+                if now >= self.engine_wake {
+                    self.engine_wake = u64::MAX;
+                    inner.push_back(Inner::ToEngine(agreement::Input::Tick));
+                }
+                if now >= self.sequencer_wake {
+                    self.sequencer_wake = u64::MAX;
+                    inner.push_back(Inner::ToSequencer(sequencing::Input::Tick));
+                }
+                self.announced_wake = u64::MAX;
+            }
+        }
+        let mut effects = Vec::new();
+        while let Some(next) = inner.pop_front() {
+            match next {
+                Inner::ToEngine(input) => {
+                    let step = self.engine.handle(Now(now), input);
+                    self.agreed(step, &mut effects, &mut inner);
+                }
+                Inner::ToSequencer(input) => {
+                    let actions = self.sequencer.handle(now, input);
+                    self.sequenced(actions, &mut effects, &mut inner);
+                }
+            }
+        }
+        let wake = self.engine_wake.min(self.sequencer_wake);
+        if wake < self.announced_wake {
+            self.announced_wake = wake;
+            effects.push(Effect::WakeAt(wake));
+        }
+        effects
+    }
+
+    /// Routes a step of agreement. Whatever leaves this node leaves after the step's writes; what
+    /// stays inside need not wait, since its own consequences queue behind them.
+    fn agreed(&mut self, step: Step, effects: &mut Vec<Effect>, inner: &mut VecDeque<Inner>) {
+        use agreement::Action;
+        let mut then = Vec::new();
+        for action in step.actions {
+            match action {
+                Action::Send { to, message } => {
+                    then.push(Effect::Send { to, message: PeerMessage::Agreement(message) });
+                }
+                Action::Broadcast(message) => {
+                    then.push(Effect::Broadcast(PeerMessage::Agreement(message)));
+                }
+                Action::RequestPayload { view, parent_time, ancestors, due, .. } => {
+                    inner.push_back(Inner::ToSequencer(sequencing::Input::PayloadWanted {
+                        view,
+                        parent_time,
+                        ancestors,
+                        due,
+                    }));
+                }
+                Action::CheckProposal { block, ancestors } => {
+                    let check = sequencing::Input::Check { block, ancestors };
+                    inner.push_back(Inner::ToSequencer(check));
+                }
+                Action::Committed { blocks, certificate } => {
+                    let (kept, shown) = (blocks.clone(), certificate.clone());
+                    effects.push(Effect::Committed { blocks: kept, certificate: shown });
+                    let committed = sequencing::Input::Committed { blocks, certificate };
+                    inner.push_back(Inner::ToSequencer(committed));
+                }
+                Action::FetchBlock { block, from } => {
+                    effects.push(Effect::FetchBlock { block, from });
+                }
+                Action::Behind { height, from } => effects.push(Effect::Sync { height, from }),
+                Action::WakeAt(at) => self.engine_wake = at,
+                Action::Misbehaviour { validator, evidence } => {
+                    let what = format!("{evidence:?}");
+                    let evidence = Some(evidence);
+                    effects.push(Effect::Misbehaviour { validator, what, evidence });
+                }
+                Action::Fork { committed, certificate } => {
+                    let reason = format!(
+                        "[CV-NODE-001] blocks {committed} and {} are both final at height {}: more \
+                         than f validators are faulty; stop all nodes and compare their stores",
+                        certificate.block, certificate.height
+                    );
+                    effects.push(Effect::Stop { reason });
+                }
+            }
+        }
+        if !step.writes.is_empty() || !then.is_empty() {
+            let records = step.writes.into_iter().map(Record::Agreement).collect();
+            effects.push(Effect::Durable { records, then });
+        }
+    }
+
+    fn sequenced(
+        &mut self,
+        actions: Vec<sequencing::Action>,
+        effects: &mut Vec<Effect>,
+        inner: &mut VecDeque<Inner>,
+    ) {
+        use sequencing::Action;
+        for action in actions {
+            match action {
+                Action::Durable { writes, then } => {
+                    let records = writes.into_iter().map(Record::Sequencing).collect();
+                    let mut later = Vec::new();
+                    self.sequenced(then, &mut later, inner);
+                    effects.push(Effect::Durable { records, then: later });
+                }
+                Action::Send { to, message } => {
+                    effects.push(Effect::Send { to, message: PeerMessage::Sequencing(message) });
+                }
+                Action::Broadcast(message) => {
+                    effects.push(Effect::Broadcast(PeerMessage::Sequencing(message)));
+                }
+                Action::Answer { ticket, answer } => {
+                    effects.push(Effect::Answer { ticket, answer });
+                }
+                Action::Payload { view, batches, time, ledger_height, ledger_root } => {
+                    inner.push_back(Inner::ToEngine(agreement::Input::Payload {
+                        view,
+                        batches,
+                        time,
+                        ledger_height,
+                        ledger_root,
+                    }));
+                }
+                Action::Checked { block, valid } => {
+                    let checked = agreement::Input::ProposalChecked { block, valid };
+                    inner.push_back(Inner::ToEngine(checked));
+                }
+                Action::PayloadPending(pending) => {
+                    inner.push_back(Inner::ToEngine(agreement::Input::PayloadPending(pending)));
+                }
+                Action::Work(work) => effects.push(Effect::Work(work)),
+                Action::Fetch(fetch) => effects.push(Effect::Fetch(fetch)),
+                Action::Executed(published) => effects.push(Effect::Executed(published)),
+                Action::Finalised { latency_ms } => effects.push(Effect::Finalised { latency_ms }),
+                Action::Misbehaviour { validator, what } => {
+                    let what = what.to_owned();
+                    effects.push(Effect::Misbehaviour { validator, what, evidence: None });
+                }
+                Action::Stop { reason } => effects.push(Effect::Stop { reason }),
+                Action::WakeAt(at) => self.sequencer_wake = at,
+            }
+        }
+    }
+}

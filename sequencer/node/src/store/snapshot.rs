@@ -1,0 +1,115 @@
+//! Reading: a consistent view that no later write changes.
+
+use std::path::PathBuf;
+
+use bincode::Decode;
+use conclave_types::codec;
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+
+use super::error::{from_storage, from_table, guarded};
+use super::{KeyRange, StoreError, Table};
+
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// Bytes of one stored value that is decoded; a ledger snapshot is the largest.
+const VALUE_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// The store as of one moment. Pages it sees are not reused while it lives, so drop it soon.
+pub struct Snapshot {
+    pub(super) path: PathBuf,
+    pub(super) transaction: ReadTransaction,
+}
+
+impl Snapshot {
+    /// The value of a key.
+    pub fn get(&self, table: Table, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded(&self.path, || {
+            let found = self.table(table)?.get(key.as_ref());
+            let found = found.map_err(|error| from_storage(&self.path, &error))?;
+            Ok(found.map(|value| value.value().to_vec()))
+        })
+    }
+
+    /// The decoded value of a key; [`StoreError::Undecodable`] if the bytes are no `T`.
+    pub fn get_value<T: Decode<()>>(
+        &self,
+        table: Table,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(bytes) = self.get(table, key)? else {
+            return Ok(None);
+        };
+        match codec::decode(&bytes, VALUE_BYTES_MAX) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(StoreError::Undecodable {
+                table: table.name(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// Whether a key is there.
+    pub fn contains(&self, table: Table, key: impl AsRef<[u8]>) -> Result<bool, StoreError> {
+        guarded(&self.path, || {
+            let found = self.table(table)?.get(key.as_ref());
+            let found = found.map_err(|error| from_storage(&self.path, &error))?;
+            Ok(found.is_some())
+        })
+    }
+
+    /// The first `rows_max` rows of a range, ascending by key. Go on with [`KeyRange::after`].
+    pub fn range(
+        &self,
+        table: Table,
+        range: &KeyRange,
+        rows_max: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.collect(table, range, |rows| {
+            rows.take(rows_max).collect::<Result<_, _>>()
+        })
+    }
+
+    /// The first row of a range.
+    pub fn first(&self, table: Table, range: &KeyRange) -> Result<Option<Row>, StoreError> {
+        self.collect(table, range, |rows| rows.next().transpose())
+    }
+
+    /// The last row of a range.
+    pub fn last(&self, table: Table, range: &KeyRange) -> Result<Option<Row>, StoreError> {
+        self.collect(table, range, |rows| rows.next_back().transpose())
+    }
+
+    fn collect<T: Default>(
+        &self,
+        table: Table,
+        range: &KeyRange,
+        take: impl FnOnce(
+            &mut dyn DoubleEndedIterator<Item = Result<Row, StoreError>>,
+        ) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if range.is_empty() {
+            return Ok(T::default());
+        }
+        guarded(&self.path, || {
+            let table = self.table(table)?;
+            let rows = table
+                .range::<&[u8]>(range.bounds())
+                .map_err(|error| from_storage(&self.path, &error))?;
+            let mut rows = rows.map(|row| match row {
+                Ok((key, value)) => Ok((key.value().to_vec(), value.value().to_vec())),
+                Err(error) => Err(from_storage(&self.path, &error)),
+            });
+            take(&mut rows)
+        })
+    }
+
+    fn table(
+        &self,
+        table: Table,
+    ) -> Result<ReadOnlyTable<&'static [u8], &'static [u8]>, StoreError> {
+        self.transaction
+            .open_table(table.definition())
+            .map_err(|error| from_table(&self.path, &error))
+    }
+}

@@ -1,0 +1,62 @@
+//! The fixed set of tables.
+
+use redb::TableDefinition;
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// A table of the store. Keys are made by [`keys`](super::keys).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Table { $($(#[$doc])* $name,)* }
+
+        impl Table {
+            /// Every table.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name in the file.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+tables! {
+    /// Format, chain and validator of the file; written by the store itself.
+    Meta = "meta";
+    /// What consensus may never forget, under [`keys::SAFETY`](super::keys::SAFETY).
+    Safety = "safety";
+    /// Committed block and its commit certificate, by height.
+    Blocks = "blocks";
+    /// Height of a committed block, by block id.
+    BlockHeights = "block-heights";
+    /// Blocks not committed yet, by block id.
+    PendingBlocks = "pending-blocks";
+    /// Bodies, by batch id.
+    Batches = "batches";
+    /// What is known about a batch besides its body, by batch id.
+    BatchMeta = "batch-meta";
+    /// What became of an envelope, by envelope id.
+    EnvelopeStatus = "envelope-status";
+    /// Acknowledged envelopes that are not ordered yet, by envelope id.
+    Mempool = "mempool";
+    /// Openings of one lane of one block, by height and lane.
+    Openings = "openings";
+    /// What a block delivered to a rollup, by rollup and height.
+    Deliveries = "deliveries";
+    /// Height at which a transaction was delivered, by rollup and the first index of that height.
+    TxHeights = "tx-heights";
+    /// The ledger as of a height.
+    LedgerSnapshots = "ledger-snapshots";
+    /// The ledger's events, by height and number.
+    Events = "events";
+    /// Signed receipts, by envelope id.
+    Receipts = "receipts";
+}
+
+pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+impl Table {
+    pub(super) const fn definition(self) -> Definition {
+        TableDefinition::new(self.name())
+    }
+}

@@ -1,0 +1,138 @@
+//! What several subcommands do with files: TOML in and out, key directories, the log.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use conclave_crypto::{BlsSecret, EdSecret, load_key, save_key};
+use conclave_seal::KeyShares;
+use conclave_types::Genesis;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
+
+/// A configuration file; larger ones are not ours.
+const TOML_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Logs to standard error.
+pub(crate) fn start_log(filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| anyhow!("[CV-CLI-001] --log {filter}: {error}; use a level such as info"))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
+/// Reads a TOML file; unknown keys are errors.
+pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let size = std::fs::metadata(path).map(|meta| meta.len());
+    let size = size.with_context(|| format!("[CV-CLI-002] cannot read {}", path.display()))?;
+    if size > TOML_BYTES_MAX {
+        bail!("[CV-CLI-003] {} has {size} bytes; it is not the right file", path.display());
+    }
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("[CV-CLI-002] cannot read {}", path.display()))?;
+    toml::from_str(&text).with_context(|| {
+        format!("[CV-CLI-004] {} is not as it should be; correct it", path.display())
+    })
+}
+
+/// Writes a new TOML file; an existing one is never overwritten.
+pub(crate) fn write_toml<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
+    let text = toml::to_string_pretty(value)?;
+    write_new(path, text.as_bytes())
+}
+
+/// Writes a new file durably.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    use std::io::Write;
+    let write = || {
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().with_context(|| {
+        let path = path.display();
+        format!("[CV-CLI-005] cannot create {path}; if it exists, move it away first")
+    })
+}
+
+/// Reads and checks a genesis.
+pub(crate) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
+    let genesis: Genesis = read_toml(path)?;
+    genesis.check().with_context(|| format!("{} cannot start a chain", path.display()))?;
+    Ok(genesis)
+}
+
+/// A validator's directory of keys.
+pub(crate) struct KeyDir(PathBuf);
+
+impl KeyDir {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self(path.into())
+    }
+
+    /// The public file that goes into a draft.
+    pub(crate) fn public(&self) -> PathBuf {
+        self.0.join("validator.toml")
+    }
+
+    /// Makes the directory and all keys; fails if any exists.
+    pub(crate) fn create(&self) -> anyhow::Result<()> {
+        std::fs::create_dir_all(&self.0)
+            .with_context(|| format!("[CV-CLI-006] cannot create {}", self.0.display()))?;
+        let mut random = rand_core::OsRng;
+        save_key(&self.0.join("bls.key"), &BlsSecret::generate(&mut random).to_bytes())?;
+        save_key(&self.0.join("transport.key"), &EdSecret::generate(&mut random).to_seed())?;
+        save_key(&self.0.join("account.key"), &EdSecret::generate(&mut random).to_seed())?;
+        Ok(())
+    }
+
+    pub(crate) fn bls(&self) -> anyhow::Result<BlsSecret> {
+        let path = self.0.join("bls.key");
+        let bytes = load_key(&path)?;
+        BlsSecret::from_bytes(&bytes)
+            .ok_or_else(|| anyhow!("[CV-CLI-007] {} holds no BLS key; restore it", path.display()))
+    }
+
+    pub(crate) fn transport(&self) -> anyhow::Result<EdSecret> {
+        read_ed(&self.0.join("transport.key"))
+    }
+
+    pub(crate) fn account(&self) -> anyhow::Result<EdSecret> {
+        read_ed(&self.0.join("account.key"))
+    }
+
+    /// Keeps the shares of the committee's key.
+    pub(crate) fn save_shares(&self, shares: &KeyShares) -> anyhow::Result<()> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let path = self.0.join("sealing.key");
+        let text = Zeroizing::new(hex::encode(shares.encode()) + "\n");
+        let write = || {
+            use std::io::Write;
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        };
+        write().with_context(|| {
+            let path = path.display();
+            format!("[CV-CLI-005] cannot create {path}; if it exists, move it away first")
+        })
+    }
+
+    pub(crate) fn shares(&self) -> anyhow::Result<KeyShares> {
+        let path = self.0.join("sealing.key");
+        let text = Zeroizing::new(std::fs::read_to_string(&path).with_context(|| {
+            format!("[CV-CLI-002] cannot read {}; run the key generation first", path.display())
+        })?);
+        let bytes = Zeroizing::new(hex::decode(text.trim_end()).map_err(|_| {
+            anyhow!("[CV-CLI-008] {} is not hexadecimal; restore it", path.display())
+        })?);
+        Ok(KeyShares::decode(&bytes)?)
+    }
+}
+
+/// Reads an ed25519 key file.
+pub(crate) fn read_ed(path: &Path) -> anyhow::Result<EdSecret> {
+    Ok(EdSecret::from_seed(&*load_key(path)?))
+}
