@@ -67,7 +67,10 @@ pub enum Action {
     },
     /// Ask a peer for a block by its id; answer with [`crate::Input::Block`]. Another peer is
     /// tried when no answer comes.
-    FetchBlock { block: BlockId, from: ValidatorIndex },
+    FetchBlock {
+        block: BlockId,
+        from: ValidatorIndex,
+    },
     /// A certificate shows blocks too far ahead to fetch one by one: get committed blocks by height
     /// up to about `height`, from any peer; answer with [`crate::Input::Synced`], as often as it
     /// takes.

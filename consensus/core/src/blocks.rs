@@ -128,7 +128,10 @@ impl Blocks {
     /// The committed block of a height, as far back as headers are kept.
     pub(crate) fn committed_at(&self, height: Height) -> Option<BlockId> {
         let back = self.tip.height.0.checked_sub(height.0)?;
-        let position = self.recent.len().checked_sub(1 + usize::try_from(back).ok()?)?;
+        let position = self
+            .recent
+            .len()
+            .checked_sub(1 + usize::try_from(back).ok()?)?;
         self.recent.get(position).map(|(id, _)| *id)
     }
 

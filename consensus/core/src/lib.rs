@@ -54,6 +54,6 @@ mod tests;
 pub use action::{Action, Message, Step, Write};
 pub use elector::ANCESTRY_BLOCKS;
 pub use engine::{Engine, EngineConfig, Recovered};
-pub use evidence::{Evidence, Fault, Ballot};
+pub use evidence::{Ballot, Evidence, Fault};
 pub use input::{Input, Now};
 pub use safety::SafetyState;

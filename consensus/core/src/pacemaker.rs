@@ -97,7 +97,9 @@ impl Pacemaker {
 
     pub(crate) fn longest(&self) -> u64 {
         let parameters = &self.parameters;
-        parameters.view_timeout_ms_max.max(parameters.view_timeout_ms)
+        parameters
+            .view_timeout_ms_max
+            .max(parameters.view_timeout_ms)
     }
 }
 

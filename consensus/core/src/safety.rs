@@ -137,9 +137,7 @@ impl Safety {
         let follows = |before: View| before.0.checked_add(1) == Some(view.0);
         let justified = match timeout {
             None => follows(justify.view),
-            Some(tc) => {
-                follows(tc.view) && justify.view >= tc.high_qc.view && justify.view < view
-            }
+            Some(tc) => follows(tc.view) && justify.view >= tc.high_qc.view && justify.view < view,
         };
         let extends = header.parent == justify.block && header.parent_view == justify.view;
         if view != self.view() || !self.can_prepare() || !justified || !extends {

@@ -96,7 +96,9 @@ impl Tally {
         let message = |ballot: &Ballot| message(verifier, kind, view, ballot);
         let holds = |ballot: &Ballot| {
             let signature = &ballot.signature;
-            verifier.signatures.verify(signer, &message(ballot), signature)
+            verifier
+                .signatures
+                .verify(signer, &message(ballot), signature)
         };
         let fault = || (signer, Evidence::Fault(Fault::Signature { view }));
         match round.votes.get_mut(&signer) {
@@ -164,7 +166,9 @@ impl Tally {
         let (view, signer, high) = (timeout.view, timeout.signer, timeout.high_qc.view);
         let message = |high| Timeout::message(verifier.chain, timeout.epoch, view, high);
         let holds = |signer, high, signature: &BlsSignature| {
-            verifier.signatures.verify(signer, &message(high), signature)
+            verifier
+                .signatures
+                .verify(signer, &message(high), signature)
         };
         let fault = |liar| (liar, Evidence::Fault(Fault::Signature { view }));
         match self.timeouts.get_mut(&signer) {
@@ -198,8 +202,7 @@ impl Tally {
                 }
                 first.accused = true;
                 let both = holds(signer, high, &timeout.signature)
-                    && (first.check == Check::Good
-                        || holds(signer, first.high, &first.signature));
+                    && (first.check == Check::Good || holds(signer, first.high, &first.signature));
                 let evidence = match both {
                     true => Evidence::TimeoutEquivocation {
                         view,

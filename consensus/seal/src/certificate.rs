@@ -11,6 +11,7 @@ use crate::shares::ShareContext;
 /// The parts that justify the verdicts on a list of envelopes.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct OpeningCertificate {
+    /// What all parts are about.
     pub context: ShareContext,
     /// One bundle per signer, ascending, over the same envelopes.
     pub parts: Vec<ShareBundle>,

@@ -14,20 +14,22 @@
 //! telling different things to different validators shows; in the end the caller compares
 //! [`SealingKey::transcript`] with all others before it uses the key.
 //!
-//! Secrecy: the last dealer to speak can bias Y by an offset it knows, which does not help against
-//! the scheme: the decisional problem for Y shifted by a known offset is as hard as for Y.
+//! Secrecy: the last dealer to speak can shift Y by an offset that it knows, since it must prove
+//! knowledge of what it deals. That does not help against the scheme: Diffie–Hellman problems for
+//! a key shifted by a known offset are as hard as for the key itself.
 
 mod channel;
 mod dealing;
+mod error;
 mod message;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
-use conclave_types::codec::{self, CodecError};
+use conclave_types::codec;
 use conclave_types::{
-    Digest, Domain, Hasher, Point, SealingKey, Threshold, ThresholdError, ValidatorIndex, limits,
+    Digest, Domain, Hasher, Point, SealingKey, Threshold, ValidatorIndex, limits,
 };
 use curve25519_dalek::scalar::Scalar;
 use frost_ristretto255::Identifier;
@@ -35,8 +37,9 @@ use frost_ristretto255::keys::dkg::{self, round1, round2};
 use rand_core::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
 
-use crate::key::{self, CommitteeKey, KeyError, KeyShares};
+use crate::key::{self, CommitteeKey, KeyShares};
 use channel::ChannelKey;
+pub use error::KeyGenerationError;
 use message::{Commitments, Message, Shares};
 
 /// What all participants agree on beforehand.
@@ -46,52 +49,6 @@ pub struct Ceremony {
     pub context: Digest,
     /// The validators' weights, in committee order.
     pub weights: Vec<u16>,
-}
-
-/// A key generation that cannot go on, or a message that was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeyGenerationError {
-    /// The weights do not add up to 3f+1.
-    #[error(transparent)]
-    Threshold(#[from] ThresholdError),
-    /// A weight is 0, or the generated key is inconsistent.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The committee cannot share a key, or the caller is not in it.
-    #[error("[CV-SEAL-030] no key generation for this committee: {reason}; edit the genesis draft")]
-    Committee { reason: &'static str },
-    /// A message from oneself or from nobody of the committee.
-    #[error("[CV-SEAL-031] a message from validator {from}, who is not another member; ignore it")]
-    Sender { from: ValidatorIndex },
-    /// Bytes that are no message of a key generation.
-    #[error(
-        "[CV-SEAL-032] validator {culprit} sent bytes that are no key generation message ({error}); run the same version everywhere"
-    )]
-    Encoding {
-        culprit: ValidatorIndex,
-        error: CodecError,
-    },
-    /// A message that no honest validator sends.
-    #[error(
-        "[CV-SEAL-033] validator {culprit} {what}; find out why, and start again without it if need be"
-    )]
-    Dishonest {
-        culprit: ValidatorIndex,
-        what: &'static str,
-    },
-    /// A validator dealt on another set of first messages.
-    #[error(
-        "[CV-SEAL-034] validator {validator} received other commitments than this one: somebody tells different things to different validators, or one of the two is in another ceremony; start again"
-    )]
-    Disagreement { validator: ValidatorIndex },
-    /// `finish` before all messages arrived.
-    #[error(
-        "[CV-SEAL-035] messages of {missing} validators are missing; wait for them or start again without them"
-    )]
-    Incomplete { missing: usize },
-    /// An earlier error ended this ceremony.
-    #[error("[CV-SEAL-036] this key generation has failed before; start again")]
-    Failed,
 }
 
 /// What follows from a message.

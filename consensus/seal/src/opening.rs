@@ -42,12 +42,13 @@ pub(crate) fn verify(
 
 /// Opens all headers from the bundles, in the order given, as far as they reach.
 ///
-/// 1. Take bundles until they hold 2f+1 key shares; their proofs are not looked at.
-/// 2. Combine and check every M. An M that checks is right whoever sent the shares.
-/// 3. When one does not check, verify the proofs of the bundles taken, and of every further one.
-///    Bundles that fail are lies: leave them out, and go on from 1.
-/// 4. When shares that are all proven give an M that does not check, the envelope is malformed:
-///    S = x·C is unique, so every other 2f+1 proven shares give the same M and verdict.
+/// 1. Take bundles until they hold 2f+1 key shares, and combine them.
+/// 2. When every M checks, all is done and no proof is looked at: an M that checks is right,
+///    whoever sent the shares.
+/// 3. Otherwise verify the proofs of the bundles taken, and of every further one. Bundles that
+///    fail are lies: leave them out, and go on from 1.
+/// 4. Proven shares decide every envelope: one whose M does not check is malformed. S = x·C is
+///    unique, so any other 2f+1 proven shares give the same M and the same verdict.
 pub(crate) fn open(
     key: &CommitteeKey,
     context: ShareContext,
@@ -56,28 +57,31 @@ pub(crate) fn open(
     rng: &mut impl RngCore,
 ) -> OpenResult {
     let sealed = SealedList::new(headers);
-    let mut verdicts: Vec<Option<Verdict>> = vec![None; headers.len()];
     let mut pool = Pool::new(key, context, &sealed, bundles);
-    while verdicts.contains(&None) {
-        if !pool.fill() {
-            return pool.result(None);
-        }
-        let pending: Vec<usize> = (0..headers.len())
-            .filter(|k| verdicts[*k].is_none())
-            .collect();
-        for (k, opened) in pool.combine(headers, &pending, rng) {
-            verdicts[k] = opened.map(Verdict::Opened);
-        }
-        let failed = verdicts.iter_mut().filter(|verdict| verdict.is_none());
-        if pool.all_proven() {
-            failed.for_each(|verdict| *verdict = Some(Verdict::Malformed));
-        } else if failed.count() > 0 && pool.drop_liars() == 0 {
-            // Nobody lied, so combining the same shares again would change nothing.
-            let failed = verdicts.iter_mut().filter(|verdict| verdict.is_none());
-            failed.for_each(|verdict| *verdict = Some(Verdict::Malformed));
-        }
+    if headers.is_empty() {
+        return pool.result(Some(Vec::new()));
     }
-    pool.result(verdicts.into_iter().collect())
+    while pool.fill() {
+        let (claims, openings) = pool.combine(headers);
+        if !pool.proven {
+            let readable: Vec<&Claim> = claims.iter().flatten().collect();
+            if readable.len() == headers.len() && all_hold(key, &readable, rng) {
+                let opened = openings.into_iter().flatten().map(Verdict::Opened);
+                return pool.result(Some(opened.collect()));
+            }
+            if pool.drop_liars() > 0 {
+                continue;
+            }
+        }
+        let checked = verdicts(key, &claims, rng);
+        let decided = openings.into_iter().zip(checked);
+        let decided = decided.map(|(m, right)| match m {
+            Some(m) if right => Verdict::Opened(m),
+            _ => Verdict::Malformed,
+        });
+        return pool.result(Some(decided.collect()));
+    }
+    pool.result(None)
 }
 
 /// One bundle with its points decoded.
@@ -95,7 +99,7 @@ struct Pool<'a> {
     seen: BTreeSet<ValidatorIndex>,
     parts: Vec<Part<'a>>,
     liars: BTreeSet<ValidatorIndex>,
-    /// Set once an opening failed: from then on every part in use has a verified proof.
+    /// Set once an opening failed: from then on the proof of every part in use is verified.
     proven: bool,
 }
 
@@ -160,10 +164,6 @@ impl<'a> Pool<'a> {
         shares::verify(self.key, part.bundle, self.sealed, &part.shares)
     }
 
-    fn all_proven(&self) -> bool {
-        self.proven
-    }
-
     /// Verifies the proofs of the parts in use and drops those that fail; how many did.
     fn drop_liars(&mut self) -> usize {
         let parts = core::mem::take(&mut self.parts);
@@ -177,38 +177,24 @@ impl<'a> Pool<'a> {
         before - self.parts.len()
     }
 
-    /// The openings of the pending headers from exactly 2f+1 key shares; `None` for an M that does
-    /// not check.
-    fn combine(
-        &self,
-        headers: &[&EnvelopeHeader],
-        pending: &[usize],
-        rng: &mut impl RngCore,
-    ) -> Vec<(usize, Option<Point>)> {
-        let chosen: Vec<(ShareIndex, &Vec<RistrettoPoint>)> = self
+    /// What exactly 2f+1 key shares make of each header: M, and what it must satisfy. `None` for a
+    /// header that cannot be read, or when M is the identity.
+    fn combine(&self, headers: &[&EnvelopeHeader]) -> (Vec<Option<Claim>>, Vec<Option<Point>>) {
+        let held = |part: &Part<'_>| self.key.positions(part.bundle.signer).unwrap_or_default();
+        let (indices, chosen): (Vec<ShareIndex>, Vec<&Vec<RistrettoPoint>>) = self
             .parts
             .iter()
-            .flat_map(|part| {
-                let positions = self.key.positions(part.bundle.signer).unwrap_or_default();
-                let indices = positions.map(|position| self.key.share(position).1);
-                indices.zip(&part.shares)
-            })
+            .flat_map(|part| held(part).zip(&part.shares))
+            .map(|(position, shares)| (self.key.share(position).1, shares))
             .take(usize::from(self.key.threshold.quorum()))
-            .collect();
-        let indices: Vec<ShareIndex> = chosen.iter().map(|(index, _)| *index).collect();
-        let factors = lagrange::at_zero(&indices);
-        let (claims, openings): (Vec<_>, Vec<_>) = pending
-            .iter()
-            .map(|k| {
-                let points: Vec<_> = chosen.iter().map(|(_, shares)| shares[*k]).collect();
-                let s = public::combine(&factors, &points);
-                Claim::of_shares(self.key, headers[*k], self.sealed.points[*k], s).unzip()
-            })
             .unzip();
-        let verdicts = verdicts(self.key, &claims, rng);
-        let found = openings.into_iter().zip(verdicts);
-        let found = found.map(|(m, holds)| m.filter(|_| holds));
-        pending.iter().copied().zip(found).collect()
+        let factors = lagrange::at_zero(&indices);
+        let claim = |(k, header): (usize, &&EnvelopeHeader)| {
+            let points: Vec<RistrettoPoint> = chosen.iter().map(|shares| shares[k]).collect();
+            let s = public::combine(&factors, &points);
+            Claim::of_shares(self.key, header, self.sealed.points[k], s).unzip()
+        };
+        headers.iter().enumerate().map(claim).unzip()
     }
 
     fn result(self, verdicts: Option<Vec<Verdict>>) -> OpenResult {

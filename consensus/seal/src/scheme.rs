@@ -60,7 +60,8 @@ pub trait SealScheme: Send + Sync {
 
     /// Tries to open all headers from the bundles at hand. Bundles of another context and second
     /// bundles of a signer are skipped; unknown signers, wrong counts and points that do not
-    /// decode are lies.
+    /// decode are lies. When more shares are needed, try again with further bundles and without
+    /// those of the liars, which would be found out, and paid for, again.
     fn open(
         &self,
         context: ShareContext,

@@ -126,15 +126,15 @@ fn context() -> ShareContext {
 fn forged(
     committee: &Committee,
     number: u64,
-    choose: impl FnOnce(&RistrettoPoint, &mut ChaCha20Rng) -> (Scalar, RistrettoPoint),
+    choose: impl FnOnce(&RistrettoPoint, &Digest, &mut ChaCha20Rng) -> (Scalar, RistrettoPoint),
 ) -> Envelope {
     let (payer, mut rng) = (payer(1), rng(number));
     let y = curve::point(&committee.key.key).expect("valid");
-    let (r, d) = choose(&y, &mut rng);
     let core = core_of(&payer, number);
     let body = vec![7; Bucket(0).plaintext_bytes() + TAG_BYTES];
     let digest = Domain::EnvelopeBody.digest(&body);
     let label = hashes::label(&core, body.len() as u32, &digest);
+    let (r, d) = choose(&y, &label, &mut rng);
     let (c, d) = (curve::encode(&curve::base(&r)), curve::encode(&d));
     let sealed = sealing::prove(&committee.key.key, &label, c, d, &r, &mut rng);
     let mut header = EnvelopeHeader {
@@ -148,9 +148,14 @@ fn forged(
     Envelope { header, body }
 }
 
+/// The exponent that the rules ask for.
+fn right_exponent(committee: &Committee, m: &RistrettoPoint, label: &Digest) -> Scalar {
+    hashes::exponent(&committee.key.key, &curve::encode(m), label)
+}
+
 /// A well-proven envelope whose exponent is not the hash of its M.
 fn malformed(committee: &Committee, number: u64) -> Envelope {
-    forged(committee, number, |y, rng| {
+    forged(committee, number, |y, _, rng| {
         let (r, m) = (Scalar::random(rng), RistrettoPoint::random(rng));
         (r, m + y * r)
     })

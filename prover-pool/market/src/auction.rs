@@ -114,6 +114,7 @@ pub fn clear<'a>(
             envelope: offer.envelope,
             bidder: offer.bidder,
             price: offer.price,
+            m: offer.m,
             tie: tie(auction.id, offers, offer.bidder),
             rank: None,
             verdict: judge(offer, auction.intent.bond, ceiling, &prover),

@@ -45,6 +45,8 @@ pub struct OpenedBid {
     pub envelope: EnvelopeId,
     pub bidder: AccountId,
     pub price: Option<Amount>,
+    /// The opened group element, from which anyone recomputes `tie`.
+    pub m: Option<Point>,
     /// Orders equal prices; see [`tie`].
     pub tie: Digest,
     /// From 1 among the eligible bids.

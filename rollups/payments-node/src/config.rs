@@ -155,7 +155,7 @@ impl Default for DevnetConfig {
             load_tps: 0.0,
             load_invalid_percent: 10,
             load_newcomer_every: 100,
-            load_newcomers_max: 64,
+            load_newcomers_max: 32,
         }
     }
 }

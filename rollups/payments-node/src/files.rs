@@ -1,8 +1,10 @@
 //! Small files, bounded on reading and atomic on writing.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
+
+use conclave_sdk::replace_file;
 
 use crate::RollupError;
 
@@ -21,18 +23,13 @@ pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, Rollup
     read().map_err(RollupError::file(path))
 }
 
-/// Replaces a file so that a crash leaves the old or the new one.
+/// Replaces a file so that a crash leaves the old or the new one; makes its folder if need be.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RollupError> {
     let write = || {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        fs::create_dir_all(parent)?;
-        let temporary = path.with_extension("tmp");
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(parent)?.sync_all()
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        replace_file(path, bytes)
     };
     write().map_err(RollupError::file(path))
 }

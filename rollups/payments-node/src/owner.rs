@@ -8,7 +8,7 @@
 //!
 //! Persist, then reply: nothing is acknowledged before it is durable.
 //! A failed write ends the thread with an error, and with it the node.
-//! Dropping all handles ends it too, after a last snapshot.
+//! It ends when it is told to or all handles are gone, after a last snapshot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::metrics::Metrics;
 use crate::queue::{Group, Projection, Queue, QueueLimits, Stage};
 use crate::replica::{Delivery, Replica};
-use crate::store::{Changes, FlightRecord, PendingRecord, ResultRecord, Store};
+use crate::store::{Changes, FlightRecord, ResultRecord, Store};
 use crate::{OutcomeKind, PaymentId, Refusal, RollupError};
 
 /// Commands that share one commit.
@@ -124,6 +124,7 @@ enum Command {
     Account(AccountQuery, Reply<Option<AccountAnswer>>),
     Payment(PaymentId, Reply<PaymentAnswer>),
     Status(Reply<StatusAnswer>),
+    Stop,
 }
 
 /// Resolves when an envelope was delivered or never will be.
@@ -166,6 +167,7 @@ pub(crate) struct Owner {
     /// The newest settled index and root the ledger showed, when execution is behind it.
     settle_target: Option<(u64, [u8; 32])>,
     snapshot_index: u64,
+    stopping: bool,
 }
 
 impl Owner {
@@ -211,6 +213,7 @@ impl Owner {
             flight_ends,
             settle_target: None,
             snapshot_index,
+            stopping: false,
         };
         owner.measure();
         let handle = Handle {
@@ -226,7 +229,7 @@ impl Owner {
         (cursor.height, cursor.index)
     }
 
-    /// Works until all handles are gone. Blocks.
+    /// Works until it is told to stop, or all handles are gone. Blocks.
     pub(crate) fn run(mut self) -> Result<(), RollupError> {
         while let Some(first) = self.commands.blocking_recv() {
             let started = Instant::now();
@@ -242,6 +245,9 @@ impl Owner {
             self.measure();
             let micros = started.elapsed().as_micros() as u64;
             Metrics::add(&self.metrics.owner_busy_microseconds_total, micros);
+            if self.stopping {
+                break;
+            }
         }
         self.snapshot()?;
         self.flush()
@@ -289,6 +295,7 @@ impl Owner {
                 let answer = self.status();
                 self.reply(reply, answer);
             }
+            Command::Stop => self.stopping = true,
         }
         Ok(())
     }
@@ -389,7 +396,10 @@ impl Owner {
             self.land(&envelope);
         }
         self.give_up(executed);
-        self.changes.cursor = Some(self.replica.cursor().clone());
+        // Heights without contents are not worth a sync: a restart follows them again.
+        if !delivery.envelopes.is_empty() {
+            self.changes.cursor = Some(self.replica.cursor().clone());
+        }
         self.settle()
     }
 
@@ -645,5 +655,11 @@ impl Handle {
     /// Where everything stands.
     pub(crate) async fn status(&self) -> Result<StatusAnswer, Refusal> {
         self.ask(Command::Status).await
+    }
+
+    /// Ends the owner once everything before is done.
+    pub(crate) async fn stop(&self) {
+        // It may have ended already.
+        let _ = self.tell(Command::Stop).await;
     }
 }

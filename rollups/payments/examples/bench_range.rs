@@ -5,7 +5,11 @@ fn main() {
         .skip(1)
         .filter_map(|size| size.parse().ok())
         .collect();
-    let sizes = if sizes.is_empty() { vec![16, 64, 256] } else { sizes };
+    let sizes = if sizes.is_empty() {
+        vec![16, 64, 256]
+    } else {
+        sizes
+    };
     for size in sizes {
         match conclave_payments::bench_range(size) {
             Ok(report) => println!(

@@ -29,36 +29,36 @@ pub(crate) struct PaymentsAir {
 /// Constraints of each group: how many, their degree in the trace, and whether selectors join in.
 const GROUPS: [(usize, usize, bool); 31] = [
     (permutation::CONSTRAINTS, 3, false),
-    (12, 2, false),                         // bits and flags
-    (col::HELD_END - col::HELD, 1, true),   // held columns
-    (4, 2, true),                           // delay
-    (4, 1, true),                           // root moves
-    (4, 1, true),                           // digest is a root
-    (4, 2, true),                           // commitment
-    (1, 3, true),                           // pool
-    (4, 2, true),                           // left input
-    (4, 2, true),                           // right input
-    (1, 3, true),                           // new leaf: balance
-    (3, 2, true),                           // new leaf: the rest
-    (4, 2, true),                           // links of paths
-    (4, 2, true),                           // shared siblings
-    (1, 1, true),                           // side
-    (1, 1, true),                           // position
-    (1, 2, true),                           // absorb
-    (1, 1, true),                           // end of the one-time key
-    (1, 2, true),                           // first bit
-    (1, 3, true),                           // second bit
-    (1, 3, true),                           // first shift
-    (1, 2, true),                           // second shift
-    (1, 1, true),                           // pair counter
-    (4, 2, true),                           // chain ends stay
-    (2, 3, true),                           // chain ends computed
-    (2, 1, true),                           // tweak
-    (2, 2, true),                           // code bits
-    (2, 4, true),                           // fingerprint
-    (2, 2, true),                           // square of the point
-    (5, 2, true),                           // equalities
-    (1, 3, true),                           // inequalities
+    (12, 2, false),                       // bits and flags
+    (col::HELD_END - col::HELD, 1, true), // held columns
+    (4, 2, true),                         // delay
+    (4, 1, true),                         // root moves
+    (4, 1, true),                         // digest is a root
+    (4, 2, true),                         // commitment
+    (1, 3, true),                         // pool
+    (4, 2, true),                         // left input
+    (4, 2, true),                         // right input
+    (1, 3, true),                         // new leaf: balance
+    (3, 2, true),                         // new leaf: the rest
+    (4, 2, true),                         // links of paths
+    (4, 2, true),                         // shared siblings
+    (1, 1, true),                         // side
+    (1, 1, true),                         // position
+    (1, 2, true),                         // absorb
+    (1, 1, true),                         // end of the one-time key
+    (1, 2, true),                         // first bit
+    (1, 3, true),                         // second bit
+    (1, 3, true),                         // first shift
+    (1, 2, true),                         // second shift
+    (1, 1, true),                         // pair counter
+    (4, 2, true),                         // chain ends stay
+    (2, 3, true),                         // chain ends computed
+    (2, 1, true),                         // tweak
+    (2, 2, true),                         // code bits
+    (2, 4, true),                         // fingerprint
+    (2, 2, true),                         // square of the point
+    (5, 2, true),                         // equalities
+    (1, 3, true),                         // inequalities
 ];
 
 /// Root, commitment and pool at both ends.
@@ -277,7 +277,12 @@ impl<E: FieldElement<BaseField = BaseElement>> Rows<'_, E> {
         let receiver_key = self.four(col::RECEIVER_KEY);
 
         // Left lanes.
-        let tweak = [zero, zero, now[2] - now[col::TREE], now[3] - now[col::TREE + 1]];
+        let tweak = [
+            zero,
+            zero,
+            now[2] - now[col::TREE],
+            now[3] - now[col::TREE + 1],
+        ];
         for i in 0..4 {
             out.push(
                 s.message * (next[i] - self.digest[i])
@@ -380,10 +385,8 @@ impl<E: FieldElement<BaseField = BaseElement>> Rows<'_, E> {
             let next_sibling = next[4 + i] + side * (next[i] - next[4 + i]);
             out.push(s.old_level * (next_sibling - sibling));
         }
-        let seconds = s.send_second_old
-            + s.send_second_new
-            + s.receive_second_old
-            + s.receive_second_new;
+        let seconds =
+            s.send_second_old + s.send_second_new + s.receive_second_old + s.receive_second_new;
         out.push(seconds * side + s.old_level * (next_side - side));
         let (position, after) = (now[col::POSITION], next[col::POSITION]);
         out.push(
@@ -405,12 +408,12 @@ impl<E: FieldElement<BaseField = BaseElement>> Rows<'_, E> {
         let pair = now[col::PAIR];
 
         out.push(s.one_time * (absorb - (E::ONE - bits[0]) * (E::ONE - bits[1])));
-        out.push(s.one_time_last * (absorb - E::ONE) + s.key_first * (pair - constant(PAIRS as u64)));
+        out.push(
+            s.one_time_last * (absorb - E::ONE) + s.key_first * (pair - constant(PAIRS as u64)),
+        );
         // A chain row uses up the first bit that is set; an absorbing row loads fresh bits.
         out.push(s.one_time * chain * next_bits[0] + s.key_first * bits[0]);
-        out.push(
-            s.one_time * chain * (next_bits[1] - bits[0] * bits[1]) + s.key_first * bits[1],
-        );
+        out.push(s.one_time * chain * (next_bits[1] - bits[0] * bits[1]) + s.key_first * bits[1]);
         self.shifts(out);
         let next_pair = next[col::PAIR];
         out.push(s.commit_digest * next_pair + s.one_time * (next_pair - pair - absorb));
@@ -491,8 +494,7 @@ impl<E: FieldElement<BaseField = BaseElement>> Rows<'_, E> {
             out.push(
                 s.salt * (after - now[4 + i])
                     + s.commit_digest * (after - squared[i] - tree[i] - leaf[i])
-                    + s.one_time
-                        * (after - chain * (stepped[i] + now[i]) - absorb * absorbed)
+                    + s.one_time * (after - chain * (stepped[i] + now[i]) - absorb * absorbed)
                     + s.key * (after - squared[i] - upper[i] - sibling(2 + i))
                     + s.fingerprint_done * (after - value[i]),
             );
@@ -527,8 +529,7 @@ impl<E: FieldElement<BaseField = BaseElement>> Rows<'_, E> {
             key_size += now[i] * witness[i];
         }
         out.push(
-            s.send_second_old * advances * nonce_gap
-                + s.send_leaf_new * now[col::IS_FEE] * fee_gap,
+            s.send_second_old * advances * nonce_gap + s.send_leaf_new * now[col::IS_FEE] * fee_gap,
         );
         let taken = now[col::SLOT_TAKEN];
         let apart = (now[col::SENDER] - now[col::RECEIVER]) * witness[0];

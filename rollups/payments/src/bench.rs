@@ -13,7 +13,7 @@ use crate::prove::{ProveError, ProveJob, prove, sort_out, witness};
 use crate::state::{Allocation, State};
 use crate::statement::{RANGE_CONTENTS_MAX, RangeContext};
 use crate::trace::slots;
-use crate::transition::execute;
+use crate::transition::{execute, judge};
 use crate::verify::verify;
 use crate::wallet::{Draft, Wallet, WalletState};
 
@@ -119,7 +119,7 @@ pub fn bench_range(payments: usize) -> Result<BenchReport, ProveError> {
     };
     let (_, execute_cpu) = timed(|| execute(&mut state.clone(), &ctx, &contents));
     let (included, _) = sort_out(&job);
-    let (_, trace_cpu) = timed(|| witness(&job, &included));
+    let (_, trace_cpu) = timed(|| witness(&job, &included, judge));
     let (proven, prove_cpu) = timed(|| prove(&job));
     let proven = proven?;
     let (report, verify_cpu) = timed(|| {

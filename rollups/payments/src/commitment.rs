@@ -1,13 +1,11 @@
 //! The proof system's hash, coin and Merkle tree, with openings that hostile bytes cannot blow up.
 
+use winter_utils::{ByteReader, ByteWriter, Deserializable, DeserializationError, Serializable};
 use winterfell::crypto::hashers::Blake3_256;
 use winterfell::crypto::{
     BatchMerkleProof, DefaultRandomCoin, Hasher, MerkleTree, MerkleTreeError, VectorCommitment,
 };
 use winterfell::math::fields::f64::BaseElement;
-use winter_utils::{
-    ByteReader, ByteWriter, Deserializable, DeserializationError, Serializable,
-};
 
 /// The hash of commitments and of the transcript.
 pub(crate) type Hash = Blake3_256<BaseElement>;

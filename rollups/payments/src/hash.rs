@@ -120,7 +120,9 @@ pub(crate) fn compress(left: Node, right: Node) -> Node {
 
 /// Chains the compression over blocks.
 pub(crate) fn absorb(first: Node, blocks: &[Node]) -> Node {
-    blocks.iter().fold(first, |state, block| compress(state, *block))
+    blocks
+        .iter()
+        .fold(first, |state, block| compress(state, *block))
 }
 
 /// A block of small numbers, each below the modulus.

@@ -30,6 +30,7 @@ impl Seed {
 ///
 /// It signs whatever leaf it is told to; only [`Wallet`](crate::Wallet) may hold one, because it
 /// records a leaf as used before it signs.
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct KeyTree {
     key: Zeroizing<[u8; 32]>,
     tweak: Pair,

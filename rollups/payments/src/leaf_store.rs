@@ -66,7 +66,9 @@ impl LeafStore for FileLeafStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let (body, checksum) = bytes.split_last_chunk::<32>().ok_or(LeafStoreError::Damaged)?;
+        let (body, checksum) = bytes
+            .split_last_chunk::<32>()
+            .ok_or(LeafStoreError::Damaged)?;
         if blake3::derive_key(WALLET_STATE, body) != *checksum {
             return Err(LeafStoreError::Damaged);
         }

@@ -24,7 +24,10 @@ pub(crate) fn padding_payment(ctx: &PaymentContext) -> (Payment, Entry) {
         sender: 0,
         owner,
         nonce: 0,
-        receiver: Address { slot: 0, key: owner },
+        receiver: Address {
+            slot: 0,
+            key: owner,
+        },
         amount: 0,
         fee: 0,
         expiry: 0,

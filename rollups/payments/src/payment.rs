@@ -84,7 +84,9 @@ impl PaymentContext {
     /// The four elements every payment digest of this rollup starts from.
     pub(crate) fn first_state(&self) -> FieldDigest {
         let mut hasher = blake3::Hasher::new_derive_key(PAYMENT_CONTEXT);
-        hasher.update(&self.chain).update(&self.rollup.to_le_bytes());
+        hasher
+            .update(&self.chain)
+            .update(&self.rollup.to_le_bytes());
         ElementStream::new(&hasher).next_digest()
     }
 }

@@ -41,7 +41,8 @@ struct RoundConstants {
 fn constants() -> &'static RoundConstants {
     static CONSTANTS: OnceLock<RoundConstants> = OnceLock::new();
     CONSTANTS.get_or_init(|| {
-        let base = |element: p3_goldilocks::Goldilocks| BaseElement::new(element.as_canonical_u64());
+        let base =
+            |element: p3_goldilocks::Goldilocks| BaseElement::new(element.as_canonical_u64());
         RoundConstants {
             initial: GOLDILOCKS_POSEIDON2_RC_8_EXTERNAL_INITIAL.map(|round| round.map(base)),
             partial: GOLDILOCKS_POSEIDON2_RC_8_INTERNAL.map(base),

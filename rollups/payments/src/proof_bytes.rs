@@ -8,8 +8,8 @@
 
 use conclave_types::codec;
 use winter_utils::{ByteReader, Deserializable, DeserializationError, Serializable, SliceReader};
-use winterfell::math::fields::f64::BaseElement;
 use winterfell::math::StarkField;
+use winterfell::math::fields::f64::BaseElement;
 use winterfell::{Proof, TraceInfo};
 
 use crate::air::{ASSERTIONS, constraint_count};

@@ -1,7 +1,7 @@
 //! Proving a range.
 
-use winterfell::math::fields::f64::BaseElement;
 use winterfell::math::FieldElement;
+use winterfell::math::fields::f64::BaseElement;
 use winterfell::matrix::ColMatrix;
 use winterfell::{
     AuxRandElements, CompositionPoly, CompositionPolyTrace, ConstraintCompositionCoefficients,
@@ -14,12 +14,13 @@ use crate::commitment::{BoundedTree, Coin, Hash};
 use crate::exclusion::classify;
 use crate::hash::FieldDigest;
 use crate::padding::padding_payment;
-use crate::payment::{Entry, Payment};
+use crate::payment::{Entry, Payment, PaymentBody};
 use crate::program::options;
 use crate::proof_bytes::ProofHeader;
 use crate::state::State;
 use crate::statement::{ContentsError, PublicInputs, RangeContext};
 use crate::trace::{self, Item};
+use crate::transition::{Outcome, judge};
 
 /// A range to prove.
 pub struct ProveJob<'a> {
@@ -66,7 +67,7 @@ pub fn prove(job: &ProveJob<'_>) -> Result<ProvenRange, ProveError> {
         return Err(ProveError::WrongState);
     }
     let (payments, excluded) = sort_out(job);
-    let (trace, inputs) = witness(job, &payments);
+    let (trace, inputs) = witness(job, &payments, judge);
     let header = ProofHeader {
         old: inputs.old,
         new: inputs.new,
@@ -100,6 +101,7 @@ pub(crate) fn sort_out(job: &ProveJob<'_>) -> (Vec<(Payment, Entry)>, Vec<u32>) 
 pub(crate) fn witness(
     job: &ProveJob<'_>,
     payments: &[(Payment, Entry)],
+    judge: impl Fn(&State, &PaymentBody) -> Outcome,
 ) -> (TraceTable<BaseElement>, PublicInputs) {
     let ctx = job.range.payment_context();
     let items: Vec<_> = payments
@@ -129,6 +131,7 @@ pub(crate) fn witness(
         first_commitment,
         &items,
         &padding,
+        judge,
     );
     let inputs = PublicInputs {
         range: job.range,

@@ -65,7 +65,11 @@ pub(crate) struct Codeword(pub(crate) u64, pub(crate) u64);
 
 impl Codeword {
     pub(crate) fn bit(self, chain: usize) -> bool {
-        let word = if chain.is_multiple_of(2) { self.0 } else { self.1 };
+        let word = if chain.is_multiple_of(2) {
+            self.0
+        } else {
+            self.1
+        };
         (word >> (chain / 2)) & 1 == 1
     }
 }
@@ -125,12 +129,15 @@ pub(crate) fn recover_owner(message: Node, signature: &Signature) -> Option<Fiel
 
 /// The root of a key tree from one of its leaves.
 pub(crate) fn path_root(node: Node, leaf: u16, path: &[FieldDigest; KEY_DEPTH]) -> FieldDigest {
-    let root = path.iter().enumerate().fold(node, |node, (level, sibling)| {
-        if (leaf >> level) & 1 == 0 {
-            compress(node, sibling.node())
-        } else {
-            compress(sibling.node(), node)
-        }
-    });
+    let root = path
+        .iter()
+        .enumerate()
+        .fold(node, |node, (level, sibling)| {
+            if (leaf >> level) & 1 == 0 {
+                compress(node, sibling.node())
+            } else {
+                compress(sibling.node(), node)
+            }
+        });
     FieldDigest::from_node(root)
 }

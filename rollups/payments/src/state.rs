@@ -255,7 +255,9 @@ impl State {
     /// Reads a snapshot; its checksum finds damage, and only its root says whether it is right.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         type Snapshot = (u32, u64, Vec<(u32, Account)>);
-        let (body, checksum) = bytes.split_last_chunk::<32>().ok_or(StateError::BadSnapshot)?;
+        let (body, checksum) = bytes
+            .split_last_chunk::<32>()
+            .ok_or(StateError::BadSnapshot)?;
         if blake3::derive_key(SNAPSHOT, body) != *checksum {
             return Err(StateError::BadSnapshot);
         }
@@ -285,17 +287,17 @@ pub fn verify_path(root: &[u8; 32], slot: u32, account: &Account, path: &Account
     if slot >= SLOTS || !canonical || !bounded || path.pool >= VALUE_LIMIT {
         return false;
     }
-    let accounts = path
-        .siblings
-        .iter()
-        .enumerate()
-        .fold(account.leaf(), |node, (level, sibling)| {
-            if (slot >> level) & 1 == 0 {
-                compress(node, sibling.node())
-            } else {
-                compress(sibling.node(), node)
-            }
-        });
+    let accounts =
+        path.siblings
+            .iter()
+            .enumerate()
+            .fold(account.leaf(), |node, (level, sibling)| {
+                if (slot >> level) & 1 == 0 {
+                    compress(node, sibling.node())
+                } else {
+                    compress(sibling.node(), node)
+                }
+            });
     let opening = RootOpening {
         accounts: FieldDigest::from_node(accounts),
         pool: path.pool,

@@ -67,8 +67,15 @@ impl RangeContext {
     pub(crate) fn first_commitment(&self) -> FieldDigest {
         let mut hasher = blake3::Hasher::new_derive_key(RANGE_CONTEXT);
         hasher.update(&program_version());
-        hasher.update(&self.chain).update(&self.rollup.to_le_bytes());
-        for bound in [self.from_height, self.to_height, self.from_index, self.to_index] {
+        hasher
+            .update(&self.chain)
+            .update(&self.rollup.to_le_bytes());
+        for bound in [
+            self.from_height,
+            self.to_height,
+            self.from_index,
+            self.to_index,
+        ] {
             hasher.update(&bound.to_le_bytes());
         }
         ElementStream::new(&hasher).next_digest()
@@ -146,9 +153,13 @@ impl ToElements<BaseElement> for PublicInputs {
             &self.new_root,
         ];
         for digest in digests {
-            elements.extend(digest.as_chunks::<4>().0.iter().map(|limb| {
-                BaseElement::from(u32::from_le_bytes(*limb))
-            }));
+            elements.extend(
+                digest
+                    .as_chunks::<4>()
+                    .0
+                    .iter()
+                    .map(|limb| BaseElement::from(u32::from_le_bytes(*limb))),
+            );
         }
         let numbers = [
             u64::from(range.rollup),

@@ -11,7 +11,7 @@ use crate::payment::{DEPTH, Entry, PaymentBody, VALUE_LIMIT};
 use crate::permutation;
 use crate::signature::{PAIRS, Signature, chain_end};
 use crate::state::{Account, State};
-use crate::transition::{Outcome, credit, debit, judge};
+use crate::transition::{Outcome, credit, debit};
 
 type Base = BaseElement;
 
@@ -46,12 +46,16 @@ pub(crate) fn slots(payments: usize) -> usize {
 }
 
 /// Executes the payments on `state` and gives the trace.
+///
+/// `judge` says what each payment comes to; with any other judge than the transition's, the trace
+/// breaks a constraint.
 pub(crate) fn build(
     state: &mut State,
     start: FieldDigest,
     commitment: FieldDigest,
     items: &[Item<'_>],
     padding: &Item<'_>,
+    judge: impl Fn(&State, &PaymentBody) -> Outcome,
 ) -> TraceTable<Base> {
     let slots = slots(items.len());
     let mut rows = Rows::new(slots * SLOT_ROWS);
@@ -138,7 +142,9 @@ fn multiply(a: [Base; 2], b: [Base; 2]) -> [Base; 2] {
 impl Rows {
     fn new(length: usize) -> Self {
         Self {
-            columns: vec![Vec::with_capacity(length); col::WIDTH],
+            columns: (0..col::WIDTH)
+                .map(|_| Vec::with_capacity(length))
+                .collect(),
             row: vec![Base::ZERO; col::WIDTH],
             digest: [Base::ZERO; 4],
             shift: [0; 2],
@@ -263,7 +269,10 @@ impl Rows {
 
     fn one_time_key(&mut self, item: &Item<'_>) {
         let signature = item.signature;
-        let (tree, leaf) = (signature.tree.map(number), number(u64::from(signature.leaf)));
+        let (tree, leaf) = (
+            signature.tree.map(number),
+            number(u64::from(signature.leaf)),
+        );
         self.set(col::TREE, &tree);
         self.row[col::POSITION] = leaf;
         self.set(col::DELAY, &[number(TAG_ONE_TIME), tree[0], tree[1], leaf]);
@@ -295,7 +304,13 @@ impl Rows {
             }
             self.row[col::ABSORB] = Base::ONE;
             self.emit(join(self.four(col::DELAY), self.four(col::ENDS)));
-            let kept = |i: usize| if revealed[i] { [Base::ZERO; 2] } else { ends[i] };
+            let kept = |i: usize| {
+                if revealed[i] {
+                    [Base::ZERO; 2]
+                } else {
+                    ends[i]
+                }
+            };
             self.absorb_two(kept(0), kept(1));
             self.load_bits();
         }
@@ -304,7 +319,10 @@ impl Rows {
 
     fn absorb_one(&mut self, value: [Base; 2]) {
         let moved = multiply(self.two(col::FINGERPRINT), self.two(col::POINT));
-        self.set(col::FINGERPRINT, &[moved[0] + value[0], moved[1] + value[1]]);
+        self.set(
+            col::FINGERPRINT,
+            &[moved[0] + value[0], moved[1] + value[1]],
+        );
     }
 
     fn absorb_two(&mut self, first: [Base; 2], second: [Base; 2]) {
@@ -365,7 +383,7 @@ impl Rows {
         self.row[col::SIDE] = Base::ZERO;
     }
 
-    /// Loads a number to be range-checked from the next row on.
+    /// Loads a number to be range-checked; one that is out of range breaks the constraints.
     fn load_range(&mut self, value: u64) {
         self.shift = [value, 0];
         self.write_shift();
@@ -401,8 +419,10 @@ impl Rows {
                 self.load_range(match step.outcome {
                     Some(
                         Outcome::Applied | Outcome::ReceiverSlotTaken | Outcome::BalanceOverflow,
-                    ) => spendable - body.total(),
-                    Some(Outcome::InsufficientBalance) => body.total() - spendable - 1,
+                    ) => spendable.wrapping_sub(body.total()),
+                    Some(Outcome::InsufficientBalance) => {
+                        body.total().wrapping_sub(spendable).wrapping_sub(1)
+                    }
                     _ => 0,
                 });
             }
@@ -425,7 +445,9 @@ impl Rows {
                 self.row[col::WITNESS] = apart.inv();
                 self.load_range(match step.outcome {
                     Some(Outcome::Applied) => old.balance + body.amount,
-                    Some(Outcome::BalanceOverflow) => old.balance + body.amount - VALUE_LIMIT,
+                    Some(Outcome::BalanceOverflow) => {
+                        (old.balance + body.amount).wrapping_sub(VALUE_LIMIT)
+                    }
                     _ => 0,
                 });
             }

@@ -109,7 +109,11 @@ pub(crate) fn debit(state: &State, body: &PaymentBody, paid: bool) -> (Account, 
     } else {
         0
     };
-    let (total, fee) = if paid { (body.total(), body.fee) } else { (0, 0) };
+    let (total, fee) = if paid {
+        (body.total(), body.fee)
+    } else {
+        (0, 0)
+    };
     let account = Account {
         owner: body.next_owner(),
         balance: sender.balance + collected - total,

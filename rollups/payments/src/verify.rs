@@ -78,11 +78,12 @@ pub fn verify(
 
     // 2. The proof's shape, before anything in it is believed.
     let included = contents.len() - excluded.len();
-    let proof = contain(|| read_proof(bytes, included))
-        .flatten()
-        .ok_or(VerifyError::Malformed {
-            reason: "shape, options or length are not the registered ones",
-        })?;
+    let proof =
+        contain(|| read_proof(bytes, included))
+            .flatten()
+            .ok_or(VerifyError::Malformed {
+                reason: "shape, options or length are not the registered ones",
+            })?;
 
     // 3. The commitment, from the contents minus the exclusions, each of which is checked.
     let ctx = range.payment_context();
@@ -110,11 +111,9 @@ pub fn verify(
         last_commitment: FieldDigest::from_node(last),
     };
     let options = AcceptableOptions::OptionSet(vec![options()]);
-    contain(|| {
-        winterfell::verify::<PaymentsAir, Hash, Coin, BoundedTree>(proof, inputs, &options)
-    })
-    .and_then(Result::ok)
-    .ok_or(VerifyError::Rejected)?;
+    contain(|| winterfell::verify::<PaymentsAir, Hash, Coin, BoundedTree>(proof, inputs, &options))
+        .and_then(Result::ok)
+        .ok_or(VerifyError::Rejected)?;
     Ok(VerifyReport {
         count: contents.len() as u32,
         included: included as u32,
@@ -124,7 +123,9 @@ pub fn verify(
 
 fn check_exclusions(contents: usize, excluded: &[u32]) -> Result<(), ContentsError> {
     let increasing = excluded.windows(2).all(|pair| pair[0] < pair[1]);
-    let inside = excluded.last().is_none_or(|last| (*last as usize) < contents);
+    let inside = excluded
+        .last()
+        .is_none_or(|last| (*last as usize) < contents);
     if increasing && inside {
         Ok(())
     } else {

@@ -118,8 +118,13 @@ impl<S: LeafStore> Wallet<S> {
     }
 
     fn with_state(seed: Seed, store: S, state: WalletState) -> Self {
+        let tree = KeyTree::derive(&seed, state.tree);
+        Self::with_tree(seed, tree, store, state)
+    }
+
+    pub(crate) fn with_tree(seed: Seed, tree: KeyTree, store: S, state: WalletState) -> Self {
         Self {
-            tree: KeyTree::derive(&seed, state.tree),
+            tree,
             seed,
             state,
             store,
@@ -166,11 +171,23 @@ impl<S: LeafStore> Wallet<S> {
         let (leaf, after) = if self.remaining() > 0 {
             let leaf = self.state.next_leaf;
             let next_leaf = leaf + 1;
-            (leaf, WalletState { next_leaf, ..self.state })
+            (
+                leaf,
+                WalletState {
+                    next_leaf,
+                    ..self.state
+                },
+            )
         } else {
             let leaf = self.state.next_rotation_leaf;
             let next_rotation_leaf = leaf + 1;
-            (leaf, WalletState { next_rotation_leaf, ..self.state })
+            (
+                leaf,
+                WalletState {
+                    next_rotation_leaf,
+                    ..self.state
+                },
+            )
         };
         if leaf >= reserved_end {
             return Err(WalletError::Exhausted);
@@ -232,7 +249,7 @@ impl<S: LeafStore> Wallet<S> {
 }
 
 impl WalletState {
-    fn fresh(tree: u32) -> Self {
+    pub(crate) fn fresh(tree: u32) -> Self {
         Self {
             tree,
             next_leaf: 0,

@@ -157,7 +157,7 @@ impl Client {
         match response.status() {
             StatusCode::OK => Ok(response),
             status => Err(match read(response).await {
-                Ok(bytes) => refusal(&bytes, status).to_string(),
+                Ok(bytes) => describe(&refusal(&bytes, status)),
                 Err(reason) => format!("status {status}: {reason}"),
             }),
         }
@@ -234,7 +234,7 @@ impl Client {
             || status == StatusCode::TOO_MANY_REQUESTS
             || status == StatusCode::REQUEST_TIMEOUT;
         if elsewhere {
-            return Attempt::Failed(format!("[{}] {}", error.code, error.message));
+            return Attempt::Failed(describe(&error));
         }
         Attempt::Refused(ClientError::Refused {
             node: self.nodes[node].clone(),
@@ -263,6 +263,10 @@ fn refusal(bytes: &[u8], status: StatusCode) -> ApiError {
         message: String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned(),
         remedy: "check that the URL is a node's".into(),
     })
+}
+
+fn describe(error: &ApiError) -> String {
+    format!("[{}] {}", error.code, error.message)
 }
 
 /// The innermost cause, which says more than "error sending request".

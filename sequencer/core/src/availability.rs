@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use conclave_crypto::{Committee, Signatures};
 use conclave_types::{
-    AggregateSignature, Batch, BatchId, BatchRef, BlsSignature, ChainId, Signers, Stored,
+    AggregateSignature, Batch, BatchHeader, BatchId, BatchRef, BlsSignature, ChainId, Signers, Stored,
     ValidatorIndex,
 };
 
@@ -65,7 +65,7 @@ impl Availability {
 
     /// Adds a verified certificate; `false` when it was known or its batch ordered.
     pub(crate) fn certify(&mut self, id: BatchId, reference: BatchRef) -> bool {
-        if self.is_ordered(&reference) || self.certified.contains_key(&id) {
+        if self.is_ordered(&reference.header) || self.certified.contains_key(&id) {
             return false;
         }
         self.collecting.remove(&id);
@@ -79,9 +79,9 @@ impl Availability {
         self.certified.get(&id) == Some(reference)
     }
 
-    pub(crate) fn is_ordered(&self, reference: &BatchRef) -> bool {
-        let Some(sequences) = self.ordered.get(&reference.header.author) else { return false };
-        let sequence = reference.header.sequence;
+    pub(crate) fn is_ordered(&self, header: &BatchHeader) -> bool {
+        let Some(sequences) = self.ordered.get(&header.author) else { return false };
+        let sequence = header.sequence;
         let too_old = sequences.len() >= ORDERED_WINDOW
             && sequences.first().is_some_and(|first| sequence < *first);
         too_old || sequences.contains(&sequence)

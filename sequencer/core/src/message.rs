@@ -82,8 +82,8 @@ pub enum Action {
     Fetch(Fetch),
     /// A block was executed; readers see the new ledger from now on.
     Executed(Box<Published>),
-    /// Own submissions became final.
-    Finalised { latency_ms: Vec<u64> },
+    /// Own submissions became final, each with the milliseconds since its admission.
+    Finalised { height: Height, envelopes: Vec<(EnvelopeId, u64)> },
     /// Our own state does not fit the chain, or the store lost what it must hold: the node must
     /// stop and say why.
     Stop { reason: String },

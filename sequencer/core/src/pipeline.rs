@@ -402,6 +402,11 @@ impl Sequencer {
         match message {
             Message::Batch(batch) => {
                 let id = batch.header.id();
+                if self.availability.is_ordered(&batch.header) {
+                    // Too late to certify; a block that waits for it fetches it.
+                    self.fetched(batch);
+                    return;
+                }
                 if self.batches.contains_key(&id) && !self.checking_batches.contains(&id) {
                     // Sent again because our signature was lost.
                     actions.push(self.store_and_sign(id, batch));
@@ -488,7 +493,7 @@ impl Sequencer {
 
     fn certified(&mut self, reference: BatchRef, actions: &mut Vec<Action>) -> bool {
         let id = reference.header.id();
-        if self.availability.knows(id, &reference) || self.availability.is_ordered(&reference) {
+        if self.availability.knows(id, &reference) || self.availability.is_ordered(&reference.header) {
             return true;
         }
         let valid = self.verify_reference(&reference);
@@ -573,7 +578,7 @@ impl Sequencer {
         check.block.batches.iter().all(|reference| {
             let id = reference.header.id();
             let known = self.availability.knows(id, reference);
-            !self.availability.is_ordered(reference) && (known || self.verify_reference(reference))
+            !self.availability.is_ordered(&reference.header) && (known || self.verify_reference(reference))
         })
     }
 
@@ -610,7 +615,9 @@ impl Sequencer {
                 self.availability.order(id, reference);
                 writes.push(Write::Ordered(id));
             }
-            writes.push(Write::Block(block.clone(), certificate.clone()));
+            if self.committed > self.recovered_to {
+                writes.push(Write::Block(block.clone(), certificate.clone()));
+            }
             let missing = self.missing(&block, actions);
             self.queue.push_back(Pending {
                 id: block.id(),
@@ -696,18 +703,18 @@ impl Sequencer {
             height: header.height,
             lane: ShareLane::OnCommit,
         };
-        let mut latency_ms = Vec::new();
+        let mut finalised = Vec::new();
         let mut writes = Vec::new();
         for placed in &placed {
             let id = placed.envelope.header.id();
             if let Some(admitted) = self.mempool.remove(id) {
-                latency_ms.push(now.saturating_sub(admitted));
+                finalised.push((id, now.saturating_sub(admitted)));
                 writes.push(Write::Discharge(id));
             }
         }
         if !writes.is_empty() {
             actions.push(Action::Durable { writes, then: Vec::new() });
-            actions.push(Action::Finalised { latency_ms });
+            actions.push(Action::Finalised { height: context.height, envelopes: finalised });
         }
         let opening = placed.iter().zip(&dispositions).filter(|(placed, disposition)| {
             disposition.is_accepted()
@@ -887,9 +894,8 @@ impl Sequencer {
             envelopes: done.envelopes,
             transactions: done.transactions,
         };
-        // Readers may see what a crash would make us execute again: it comes out the same.
-        actions.push(Action::Durable { writes, then: Vec::new() });
-        actions.push(Action::Executed(Box::new(published)));
+        let then = vec![Action::Executed(Box::new(published))];
+        actions.push(Action::Durable { writes, then });
     }
 
     /// Forgets the bids of blocks up to `height` that the ledger holds no more, or never took.

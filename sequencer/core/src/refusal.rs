@@ -16,7 +16,7 @@ macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $retry:literal, $remedy:literal;)*) => {
         impl Refusal {$(
             $(#[$doc])*
-            pub(crate) fn $name(reason: impl Into<String>) -> Self {
+            pub fn $name(reason: impl Into<String>) -> Self {
                 Self { code: $code, reason: reason.into(), remedy: $remedy, retry: $retry }
             }
         )*}
@@ -42,4 +42,6 @@ refusals! {
     funds = "CV-SEQ-008", true, "deposit fees for this payer; GET /v1/fees quotes the price";
     /// The mempool is full.
     full = "CV-SEQ-009", true, "try again shortly, or at another validator";
+    /// The validator is overloaded or stopping.
+    busy = "CV-SEQ-010", true, "try again shortly, or at another validator";
 }

@@ -1,51 +1,16 @@
 //! Auctions and awards: closing, missed deadlines, cancellation. The market decides, the ledger
 //! moves the money.
 
-use conclave_market::{
-    Auction, Award, ContentsDigest, Offer, Phase, SlashSplit, Stage, Timer, clear,
-};
-use conclave_types::{
-    AccountId, Amount, AuctionId, EnvelopeHeader, ProgramVersion, ReleaseRule, RollupId, SystemOp,
-};
+use conclave_market::{Auction, Award, ContentsDigest, Phase, SlashSplit, Stage, Timer, clear};
+use conclave_types::{Amount, AuctionId, ProgramVersion, RollupId};
 
-use crate::block::{Content, Outcome};
 use crate::events::LedgerEvent;
 use crate::execute::Context;
 use crate::ledger::Ledger;
 use crate::money::{minus, plus};
-use crate::rollup::Chunk;
-use crate::system::decode_operation;
+use crate::rollup::{Chunk, Rollup};
 
 impl Ledger {
-    /// Holds a sealed bid until its auction's close. Void unless the auction takes bids and its
-    /// payer is an armed prover with the bond for it who has not bid yet.
-    pub(crate) fn hold_bid(&mut self, context: &mut Context, header: &EnvelopeHeader) -> Outcome {
-        let ReleaseRule::AtClose(id) = header.core.release else {
-            return Outcome::Void;
-        };
-        let bidder = header.core.payer;
-        let Some(auction) = self.state.auctions.get(&id) else {
-            return Outcome::Void;
-        };
-        let prover = self.state.provers.get(&bidder);
-        let capable = prover.is_some_and(|prover| prover.may_bid(auction.intent.bond));
-        let full = auction.held as usize >= conclave_types::limits::AUCTION_BIDS_MAX;
-        if !auction.is_bidding() || !capable || full || self.has_bid(id, bidder) {
-            return Outcome::Void;
-        }
-        let number = auction.held;
-        self.state.bids.insert((id, number), header.clone());
-        if let Some(auction) = self.state.auctions.get_mut(&id) {
-            auction.held = number + 1;
-        }
-        context.events.push(LedgerEvent::BidHeld {
-            auction: id,
-            bidder,
-            envelope: header.id(),
-        });
-        Outcome::Held
-    }
-
     /// Closes an auction whose bids are open: awards the range, or auctions it again.
     pub(crate) fn close_auction(&mut self, context: &mut Context, id: AuctionId) {
         let headers = self.take_bids(id);
@@ -66,14 +31,14 @@ impl Ledger {
         auction.bids = clearing.bids.clone();
 
         let Some((winner, price)) = clearing.winner else {
-            let next = self.reopen(context, &auction);
-            auction.phase = Phase::Unsold { next };
-            self.store(auction);
             context.events.push(LedgerEvent::NoBids {
                 auction: id,
                 rollup,
                 bids: clearing.bids,
             });
+            let next = self.reopen(context, &auction);
+            auction.phase = Phase::Unsold { next };
+            self.store(auction);
             return;
         };
         let bond = auction.intent.bond;
@@ -152,6 +117,7 @@ impl Ledger {
             award.stage = Stage::Open;
             context.events.push(LedgerEvent::JobOpened { auction: id });
             self.store(auction);
+            self.release_later(context, rollup, id);
             return;
         };
         award.stage = Stage::Standby;
@@ -161,6 +127,17 @@ impl Ledger {
             standby,
         });
         self.start_deadline(context, id);
+    }
+
+    /// Frees whoever is bound to ranges after one that is open to all: those go back to the backlog
+    /// until it is settled.
+    fn release_later(&mut self, context: &mut Context, rollup: RollupId, open: AuctionId) {
+        for id in self.outstanding(rollup) {
+            if id != open {
+                self.requeue(id);
+                self.cancel(context, id);
+            }
+        }
     }
 
     /// Takes the winner's bond: the rollup first, then what waits for the standby's delivery, the
@@ -285,11 +262,15 @@ impl Ledger {
         id
     }
 
-    /// Puts an unfinished range back into the backlog.
+    /// Puts an unfinished range back into the backlog, unless its rollup has left.
     fn requeue(&mut self, id: AuctionId) {
         let Some(auction) = self.state.auctions.get(&id) else {
             return;
         };
+        let rollup = self.state.rollups.get(&auction.rollup());
+        if !rollup.is_some_and(Rollup::is_active) {
+            return;
+        }
         let (range, intent) = (auction.intent.range, &auction.intent);
         let chunk = Chunk {
             to: range.to,
@@ -300,56 +281,5 @@ impl Ledger {
             bytes: intent.bytes,
         };
         self.state.backlog.insert((range.rollup, range.from), chunk);
-    }
-
-    fn has_bid(&self, id: AuctionId, bidder: AccountId) -> bool {
-        let held = self.state.bids.range((id, 0)..=(id, u32::MAX));
-        held.into_iter()
-            .any(|(_, header)| header.core.payer == bidder)
-    }
-
-    fn take_bids(&mut self, id: AuctionId) -> Vec<EnvelopeHeader> {
-        let held = self.state.bids.range((id, 0)..=(id, u32::MAX));
-        let keys: Vec<(AuctionId, u32)> = held.map(|(key, _)| *key).collect();
-        let taken = keys.iter().filter_map(|key| self.state.bids.remove(key));
-        taken.collect()
-    }
-
-    /// What the held bids turn out to hold, in the order they came. A malformed seal costs its
-    /// payer the surcharge.
-    fn open_offers(
-        &mut self,
-        context: &mut Context,
-        id: AuctionId,
-        headers: &[EnvelopeHeader],
-    ) -> Vec<Offer> {
-        let mut offers = Vec::with_capacity(headers.len());
-        for header in headers {
-            let envelope = header.id();
-            let content = context.bids.remove(&envelope);
-            let (m, price) = match content {
-                Some(Content::Opened { plaintext, m }) => (Some(m), bid_price(id, &plaintext)),
-                Some(Content::UndecryptableBody { m }) => (Some(m), None),
-                _ => {
-                    self.surcharge(context, header.core.payer);
-                    (None, None)
-                }
-            };
-            offers.push(Offer {
-                envelope,
-                bidder: header.core.payer,
-                m,
-                price,
-            });
-        }
-        offers
-    }
-}
-
-/// The price of a plaintext that is a bid for this auction.
-fn bid_price(id: AuctionId, plaintext: &[u8]) -> Option<Amount> {
-    match decode_operation(plaintext) {
-        Ok(SystemOp::Bid(bid)) if bid.auction == id => Some(bid.price),
-        _ => None,
     }
 }

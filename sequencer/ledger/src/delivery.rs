@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use conclave_market::ContentsDigest;
 use conclave_types::{
-    BlockTime, Digest, Domain, EnvelopeId, Height, RollupId, TxIndex, codec, limits,
+    BlockTime, Bucket, Digest, Domain, EnvelopeId, Height, RollupId, TxIndex, codec, limits,
 };
 
 use crate::block::{DeliveredEntry, Delivery, Outcome, stream_digest};
@@ -20,7 +20,7 @@ pub fn encode_transactions(transactions: &[Vec<u8>]) -> Vec<u8> {
 /// [`limits::ENVELOPE_TRANSACTIONS_MAX`].
 pub fn decode_transactions(plaintext: &[u8]) -> Option<Vec<Vec<u8>>> {
     let transactions: Vec<Vec<u8>> =
-        codec::decode(plaintext, limits::SEALED_BODY_BYTES_MAX).ok()?;
+        codec::decode(plaintext, Bucket::LARGEST.plaintext_bytes()).ok()?;
     (transactions.len() <= limits::ENVELOPE_TRANSACTIONS_MAX).then_some(transactions)
 }
 

@@ -9,7 +9,7 @@ use conclave_types::{
 };
 
 use crate::agenda::{Due, Proposers};
-use crate::block::{Content, Entry, ExecutableBlock, Executed, Outcome};
+use crate::block::{ClosedBid, Content, Entry, ExecutableBlock, Executed, Outcome};
 use crate::delivery::Deliveries;
 use crate::error::{ExecuteError, OpError};
 use crate::events::LedgerEvent;
@@ -66,7 +66,7 @@ impl Ledger {
     /// executed once what is missing is there.
     pub fn execute(
         &mut self,
-        block: ExecutableBlock,
+        mut block: ExecutableBlock,
         source: &dyn ContentSource,
         verifier: &dyn Verifier,
     ) -> Result<Executed, ExecuteError> {
@@ -77,14 +77,14 @@ impl Ledger {
         // 0. What execution needs is here.
         let due = self.due(block.time, block.proposer);
         let mut operations = decode_operations(&block.entries);
-        let mut context = self.prepare(&block, &due, &operations, source)?;
+        let bids = std::mem::take(&mut block.bids);
+        let mut context = self.prepare(&block, bids, &due, &operations, source)?;
 
         // 1. Fees, from headers only.
         let dispositions = self.order(&block);
 
         // 2. Closings, missed deadlines, delayed changes.
-        let Height(height) = block.height;
-        self.state.proposers.insert(block.proposer, Height(height));
+        self.state.proposers.insert(block.proposer, block.height);
         for due in due {
             match due {
                 Due::Close(id) => self.close_auction(&mut context, id),
@@ -150,14 +150,13 @@ impl Ledger {
     fn prepare(
         &self,
         block: &ExecutableBlock,
+        bids: Vec<ClosedBid>,
         due: &[Due],
         operations: &BTreeMap<usize, Result<SystemOp, OpError>>,
         source: &dyn ContentSource,
     ) -> Result<Context, ExecuteError> {
-        let opened = block.bids.iter();
-        let bids: BTreeMap<EnvelopeId, Content> = opened
-            .map(|bid| (bid.envelope, bid.content.clone()))
-            .collect();
+        let bids = bids.into_iter().map(|bid| (bid.envelope, bid.content));
+        let bids: BTreeMap<EnvelopeId, Content> = bids.collect();
         for due in due {
             let Due::Close(id) = due else { continue };
             for header in self.held_bids(*id) {

@@ -1,6 +1,6 @@
 //! Intents: ranges that are long or old enough go into auctions.
 
-use conclave_market::{Auction, Intent, Phase, Timer, ceiling, reference_price};
+use conclave_market::{Auction, Intent, Phase, Stage, Timer, ceiling, reference_price};
 use conclave_types::{Amount, AuctionId, BlockTime, Range, RollupId, TxIndex};
 
 use crate::events::LedgerEvent;
@@ -53,12 +53,21 @@ impl Ledger {
         let payable = rollup.fund > Amount::ZERO || config.reserve_price == Amount::ZERO;
         let wanted = rollup.is_active() && rollup.is_proven() && payable;
         let room = rollup.outstanding.len() < OUTSTANDING_MAX;
-        if !wanted || !room || self.state.frozen.contains(&config.program) {
+        if !wanted || !room || self.is_stuck(rollup) || self.state.frozen.contains(&config.program)
+        {
             return None;
         }
         let all = (id, TxIndex(0))..=(id, TxIndex(u64::MAX));
         let (key, chunk) = self.state.backlog.range(all).next()?;
         Some((key.1, *chunk))
+    }
+
+    /// Whether the rollup's next range is open to all: nobody is to be bound to a later one while
+    /// that may take for ever.
+    fn is_stuck(&self, rollup: &Rollup) -> bool {
+        let first = rollup.outstanding.first();
+        let award = first.and_then(|id| self.state.auctions.get(id)?.award());
+        award.is_some_and(|award| award.stage == Stage::Open)
     }
 
     fn raise(&mut self, context: &mut Context, range: Range, chunk: &Chunk) {

@@ -41,6 +41,7 @@
 
 mod agenda;
 mod auctions;
+mod bids;
 mod block;
 mod delivery;
 mod error;

@@ -41,6 +41,9 @@ impl Ledger {
                 context.fee_changes.push(deposit);
                 Ok(())
             }
+            SystemOp::WithdrawFees {
+                amount: Amount::ZERO,
+            } => Err(OpError::Zero),
             SystemOp::WithdrawFees { amount } => {
                 let account = author;
                 let withdraw = FeeChange::Withdraw { account, amount };
@@ -76,7 +79,9 @@ impl Ledger {
             }
             SystemOp::PostBond { amount } => self.post_bond(author, amount),
             SystemOp::WithdrawBond { amount } => {
-                self.own_prover(author)?.withdraw(amount).map_err(bond_error)?;
+                self.own_prover(author)?
+                    .withdraw(amount)
+                    .map_err(bond_error)?;
                 self.state.credit(author, amount);
                 Ok(())
             }

@@ -8,19 +8,7 @@ use conclave_types::{
 };
 use tokio::sync::watch;
 
-/// Why a submission was not admitted. Nothing was stored, nothing was charged.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("[{code}] {reason}; {remedy}")]
-pub struct Refusal {
-    /// Stable code.
-    pub code: &'static str,
-    /// What was wrong.
-    pub reason: String,
-    /// What to do.
-    pub remedy: &'static str,
-    /// Whether the same submission may be admitted later (a full mempool, for example).
-    pub retry: bool,
-}
+pub use conclave_sequencer::Refusal;
 
 /// A committed block with what proves it final.
 #[derive(Debug, Clone)]

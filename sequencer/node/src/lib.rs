@@ -1,8 +1,36 @@
 //! The IO shell of a validator: sockets, files, clocks and threads around the sans-IO cores.
 //!
 //! ```text
-//! peers ◀──QUIC──▶ transport ──▶ node tasks ──▶ store ──fsync──▶ file
+//! clients ──HTTP──▶ http ─┐                       ┌─▶ store writer ──fsync──▶ file ─▶ "then" effects
+//! peers ◀──QUIC──▶ transport ─▶ core thread: Replica ─▶ effects ─┼─▶ transport, answers
+//!                         ▲                       └─▶ workers, fetches ─┐
+//!                         └──────────────────── events ─────────────────┘
 //! ```
+//!
+//! Invariants:
+//! - One thread owns the [`Replica`]; everything else talks to it by events.
+//! - What an effect says must be durable is, before anything that follows it leaves this node.
+//! - CPU-heavy work runs on worker threads, never on the reactor and never on the core's thread.
+//! - Every queue from outside is bounded; what waits there makes peers and clients wait.
 
+pub mod backend;
+pub mod ceremony;
+mod contents;
+mod describe;
+mod handle;
+pub mod http;
+mod metrics;
+mod node;
+mod records;
+mod recovery;
+mod replica;
+mod serve;
+mod shell;
 pub mod store;
 pub mod transport;
+mod workers;
+
+pub use handle::NodeHandle;
+pub use node::{Node, NodeConfig, NodeError, NodeKeys};
+pub use recovery::RecoveryError;
+pub use replica::{Effect, Event, PeerMessage, Record, Replica};

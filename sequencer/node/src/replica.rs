@@ -13,7 +13,7 @@ use bincode::{Decode, Encode};
 use conclave_consensus::{self as agreement, Engine, Evidence, Now, Step};
 use conclave_sequencer::{self as sequencing, Done, Fetch, Published, Refusal, Sequencer, Work};
 use conclave_types::{
-    Block, BlockId, CommitCertificate, Envelope, Height, Receipt, ValidatorIndex,
+    Block, BlockId, CommitCertificate, Envelope, EnvelopeId, Height, Receipt, ValidatorIndex,
 };
 
 /// What validators send to each other.
@@ -77,8 +77,8 @@ pub enum Effect {
     Executed(Box<Published>),
     /// Blocks became final.
     Committed { blocks: Vec<Arc<Block>>, certificate: CommitCertificate },
-    /// Own submissions became final.
-    Finalised { latency_ms: Vec<u64> },
+    /// Own submissions became final, each with the milliseconds since its admission.
+    Finalised { height: Height, envelopes: Vec<(EnvelopeId, u64)> },
     /// A peer broke the protocol.
     Misbehaviour { validator: ValidatorIndex, what: String, evidence: Option<Box<Evidence>> },
     /// The validator must stop.
@@ -94,6 +94,8 @@ pub struct Replica {
     engine_wake: u64,
     sequencer_wake: u64,
     announced_wake: u64,
+    /// What creating the sequencer asked for; carried out at the start.
+    initial: Vec<sequencing::Action>,
 }
 
 /// What one core wants of the other.
@@ -103,30 +105,16 @@ enum Inner {
 }
 
 impl Replica {
-    /// Puts the two together. `actions` are what creating the sequencer asked for.
-    pub fn new(
-        engine: Engine,
-        sequencer: Sequencer,
-        actions: Vec<sequencing::Action>,
-    ) -> (Self, Vec<Effect>) {
-        let mut replica = Self {
+    /// Puts the two together. `initial` is what creating the sequencer asked for.
+    pub fn new(engine: Engine, sequencer: Sequencer, initial: Vec<sequencing::Action>) -> Self {
+        Self {
             engine,
             sequencer,
             engine_wake: u64::MAX,
             sequencer_wake: u64::MAX,
             announced_wake: u64::MAX,
-        };
-        let mut effects = Vec::new();
-        let mut inner = VecDeque::new();
-        replica.sequenced(actions, &mut effects, &mut inner);
-        // Nothing here has a time yet; what agreement is told waits for the start.
-        for inner in inner {
-            if let Inner::ToEngine(input) = inner {
-                let step = replica.engine.handle(Now(0), input);
-                debug_assert!(step.actions.is_empty(), "agreement acts before its start");
-            }
+            initial,
         }
-        (replica, effects)
     }
 
     /// The sequencer, to be asked.
@@ -139,11 +127,21 @@ impl Replica {
         &self.engine
     }
 
+    /// The leader of the current view, when it is known.
+    pub fn leader(&mut self) -> Option<ValidatorIndex> {
+        self.engine.leader()
+    }
+
     /// One step at a time in milliseconds that never goes back.
     pub fn handle(&mut self, now: u64, event: Event) -> Vec<Effect> {
         let mut inner = VecDeque::new();
+        let mut effects = Vec::new();
         match event {
-            Event::Start => inner.push_back(Inner::ToEngine(agreement::Input::Start)),
+            Event::Start => {
+                inner.push_back(Inner::ToEngine(agreement::Input::Start));
+                let initial = std::mem::take(&mut self.initial);
+                self.sequenced(initial, &mut effects, &mut inner);
+            }
             Event::Submit { ticket, envelope } => {
                 inner.push_back(Inner::ToSequencer(sequencing::Input::Submit { ticket, envelope }));
             }
@@ -170,7 +168,6 @@ impl Replica {
                 self.announced_wake = u64::MAX;
             }
         }
-        let mut effects = Vec::new();
         while let Some(next) = inner.pop_front() {
             match next {
                 Inner::ToEngine(input) => {
@@ -291,7 +288,9 @@ impl Replica {
                 Action::Work(work) => effects.push(Effect::Work(work)),
                 Action::Fetch(fetch) => effects.push(Effect::Fetch(fetch)),
                 Action::Executed(published) => effects.push(Effect::Executed(published)),
-                Action::Finalised { latency_ms } => effects.push(Effect::Finalised { latency_ms }),
+                Action::Finalised { height, envelopes } => {
+                    effects.push(Effect::Finalised { height, envelopes });
+                }
                 Action::Misbehaviour { validator, what } => {
                     let what = what.to_owned();
                     effects.push(Effect::Misbehaviour { validator, what, evidence: None });

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::bisect::bisect;
+use curve25519_dalek::traits::Identity;
 
 type Change = (&'static str, fn(&mut EnvelopeHeader));
 
@@ -168,6 +169,75 @@ fn the_all_zero_seal_is_refused() {
         response: ScalarBytes([0; 32]),
     };
     assert_eq!(committee.verifier().check(&[&header]), [false]);
+}
+
+#[test]
+fn a_proven_seal_with_the_identity_as_d_is_refused() {
+    let committee = Committee::get(EQUAL);
+    let made = forged(committee, 1, |_, _, rng| {
+        (Scalar::random(rng), RistrettoPoint::identity())
+    });
+    assert_eq!(committee.verifier().check(&[&made.header]), [false]);
+}
+
+/// A seal whose sender cheats: log_Ḡ C̄ is off by `claim`, the second commitment by `commitment`,
+/// and the response satisfies only one of the two equations.
+fn half_proven(
+    committee: &Committee,
+    number: u64,
+    claim: Scalar,
+    commitment: Scalar,
+    second_holds: bool,
+) -> EnvelopeHeader {
+    let (r, s) = (Scalar::from(number + 5), Scalar::from(number + 6));
+    let mut header = forged(committee, number, |y, _, _| (r, y * r + y)).header;
+    let label = hashes::label_of(&header);
+    let sealed = sealed_mut(&mut header);
+    let g_bar = hashes::generator(&label, &sealed.c, &sealed.d);
+    sealed.c_bar = curve::encode(&(g_bar * (r + claim)));
+    sealed.commitment = curve::encode(&curve::base(&s));
+    sealed.commitment_bar = curve::encode(&(g_bar * (s + commitment)));
+    let challenge = hashes::Statement {
+        y: &committee.key.key,
+        label: &label,
+        c: &sealed.c,
+        d: &sealed.d,
+        c_bar: &sealed.c_bar,
+        commitment: &sealed.commitment,
+        commitment_bar: &sealed.commitment_bar,
+    }
+    .challenge();
+    let response = match second_holds {
+        true => s + commitment + challenge * (r + claim),
+        false => s + challenge * r,
+    };
+    sealed.response = curve::encode_scalar(&response);
+    header
+}
+
+#[test]
+fn both_equations_of_the_proof_count() {
+    let committee = Committee::get(EQUAL);
+    let node = committee.verifier();
+    let (zero, one) = (Scalar::ZERO, Scalar::ONE);
+    let honest = half_proven(committee, 1, zero, zero, true);
+    assert_eq!(node.check(&[&honest]), [true], "the helper can be honest");
+    for (claim, commitment) in [(one, zero), (zero, one), (one, one)] {
+        for second_holds in [true, false] {
+            let cheat = half_proven(committee, 2, claim, commitment, second_holds);
+            assert_eq!(node.check(&[&cheat]), [false]);
+            assert_eq!(node.check(&[&honest, &cheat, &honest]), [true, false, true]);
+        }
+    }
+}
+
+#[test]
+fn cheats_that_cancel_under_equal_weights_are_caught() {
+    let committee = Committee::get(EQUAL);
+    let error = Scalar::from(1234_u64);
+    let plus = half_proven(committee, 1, Scalar::ZERO, error, true);
+    let minus = half_proven(committee, 2, Scalar::ZERO, -error, true);
+    assert_eq!(committee.verifier().check(&[&plus, &minus]), [false, false]);
 }
 
 #[test]

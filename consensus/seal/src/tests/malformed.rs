@@ -2,16 +2,17 @@
 
 use super::opening::{opened, pick, subsets, weight_of};
 use super::*;
+use curve25519_dalek::traits::Identity;
 
 #[test]
 fn a_malformed_envelope_gets_the_same_verdict_from_every_quorum_and_keeps_its_index() {
     for weights in [EQUAL, WEIGHTED] {
         let committee = Committee::get(weights);
-        let identity = forged(committee, 4, |y, rng| {
-            let r = Scalar::random(rng);
+        let identity = forged(committee, 4, |y, label, _| {
+            let r = right_exponent(committee, &RistrettoPoint::identity(), label);
             (r, y * r)
         });
-        let wild = forged(committee, 5, |_, rng| {
+        let wild = forged(committee, 5, |_, _, rng| {
             (Scalar::random(rng), RistrettoPoint::random(rng))
         });
         let envelopes = vec![

@@ -274,21 +274,82 @@ fn a_proof_serves_only_its_signer_block_lane_and_list() {
     assert_eq!(node.open(context(), &reversed, &turned).liars.len(), 4);
 }
 
+/// A bundle of a validator that lies about its points and proves them as well as it can.
+fn lying(
+    committee: &Committee,
+    index: u16,
+    headers: &[&EnvelopeHeader],
+    lie: impl FnOnce(&mut Vec<Vec<Point>>),
+) -> ShareBundle {
+    let node = committee.node(index);
+    let mut points = node.share_points(headers);
+    lie(&mut points);
+    node.bundle(context(), headers, points).expect("has shares")
+}
+
+#[test]
+fn a_lie_under_a_proof_of_its_own_is_caught() {
+    for weights in [EQUAL, WEIGHTED] {
+        let committee = Committee::get(weights);
+        let envelopes = envelopes(committee, 3);
+        let headers = headers(&envelopes);
+        let mut bundles = committee.bundles(context(), &headers);
+        bundles[1] = lying(committee, 1, &headers, |points| points[0].swap(0, 2));
+        let result = committee.verifier().open(context(), &headers, &bundles);
+        assert_eq!(result.liars, [ValidatorIndex(1)]);
+        assert_eq!(opened(&result).len(), 3);
+    }
+}
+
 #[test]
 fn errors_that_cancel_under_equal_weights_are_caught() {
-    // +E on one share and −E on another leave the plain sum as it was.
+    // +E on one share and −E on another leave the plain sum, and so its proof, as they were.
     let committee = Committee::get(EQUAL);
     let envelopes = envelopes(committee, 2);
     let headers = headers(&envelopes);
     let mut bundles = committee.bundles(context(), &headers);
     let error = RistrettoPoint::random(&mut rng(9));
-    for (k, error) in [error, -error].iter().enumerate() {
-        let moved = curve::point(&bundles[0].shares[0][k]).expect("valid") + error;
-        bundles[0].shares[0][k] = curve::encode(&moved);
-    }
+    bundles[0] = lying(committee, 0, &headers, |points| {
+        for (point, error) in points[0].iter_mut().zip([error, -error]) {
+            *point = curve::encode(&(curve::point(point).expect("valid") + error));
+        }
+    });
     let result = committee.verifier().open(context(), &headers, &bundles);
     assert_eq!(result.liars, [ValidatorIndex(0)]);
     assert_eq!(opened(&result).len(), 2);
+}
+
+#[test]
+fn both_conditions_of_an_opening_count() {
+    let committee = Committee::get(EQUAL);
+    let node = committee.verifier();
+    let m = RistrettoPoint::random(&mut rng(3));
+    let m_bytes = curve::encode(&m);
+    // C = (r + a)·G and D = M + (r + b)·Y.
+    let made = |number, a: Scalar, b: Scalar| {
+        forged(committee, number, |y, label, _| {
+            let r = right_exponent(committee, &m, label);
+            (r + a, m + y * (r + b))
+        })
+        .header
+    };
+    let (zero, one) = (Scalar::ZERO, Scalar::ONE);
+    let right = made(1, zero, zero);
+    assert!(
+        node.verify_opening(&right, &m_bytes),
+        "the helper can be honest"
+    );
+    for (a, b) in [(one, zero), (zero, one), (one, one)] {
+        let (wrong, against) = (made(2, a, b), made(3, -a, -b));
+        assert!(!node.verify_opening(&wrong, &m_bytes));
+        let batch = [&right, &wrong, &against].map(|header| (header, m_bytes));
+        assert_eq!(
+            node.verify_openings(&batch),
+            [true, false, false],
+            "errors that cancel"
+        );
+        assert_eq!(node.verify_openings(&batch[..2]), [true, false]);
+    }
 }
 
 #[test]

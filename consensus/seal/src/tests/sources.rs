@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::KeyShares;
+use crate::{KeyGeneration, KeyShares, Tdh2};
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the crate's own sources");
@@ -55,8 +55,8 @@ fn code_that_handles_secrets_does_not_reach_for_it() {
 }
 
 #[test]
-fn key_shares_cannot_be_printed() {
-    // Fails to compile, as ambiguous, once the type implements Debug or Display.
+fn holders_of_secrets_cannot_be_printed() {
+    // Fails to compile, as ambiguous, once a type implements Debug or Display.
     trait Unprintable<Marker> {
         fn checked() {}
     }
@@ -66,4 +66,6 @@ fn key_shares_cannot_be_printed() {
     impl<T: ?Sized + core::fmt::Debug> Unprintable<Debug> for T {}
     impl<T: ?Sized + core::fmt::Display> Unprintable<Display> for T {}
     <KeyShares as Unprintable<_>>::checked();
+    <KeyGeneration as Unprintable<_>>::checked();
+    <Tdh2 as Unprintable<_>>::checked();
 }

@@ -1,5 +1,8 @@
 //! A small rollup to test with.
 
+use std::sync::OnceLock;
+
+use crate::keys::KeyTree;
 use crate::leaf_store::{LeafStore, LeafStoreError};
 use crate::{
     Address, Allocation, Draft, Payment, PaymentContext, ProveJob, RangeContext, Seed, State,
@@ -31,6 +34,16 @@ pub(super) struct Fixture {
     pub(super) addresses: Vec<Address>,
 }
 
+/// The wallets' first key trees, derived once for all tests.
+fn trees() -> &'static [KeyTree] {
+    static TREES: OnceLock<Vec<KeyTree>> = OnceLock::new();
+    TREES.get_or_init(|| {
+        (0u8..5)
+            .map(|i| KeyTree::derive(&Seed::new([i + 1; 32]), 0))
+            .collect()
+    })
+}
+
 pub(super) const FEE_SLOT: u32 = 9;
 
 pub(super) fn ctx() -> PaymentContext {
@@ -44,7 +57,11 @@ impl Fixture {
     pub(super) fn new() -> Self {
         let slots = [0, 1, 0x00ab_cdef, (1 << 24) - 1, FEE_SLOT];
         let wallets: Vec<_> = (0u8..5)
-            .map(|i| Wallet::create(Seed::new([i + 1; 32]), MemoryStore::default()).unwrap())
+            .zip(trees())
+            .map(|(i, tree)| {
+                let (seed, store) = (Seed::new([i + 1; 32]), MemoryStore::default());
+                Wallet::with_tree(seed, tree.clone(), store, WalletState::fresh(0))
+            })
             .collect();
         let addresses: Vec<_> = slots
             .iter()

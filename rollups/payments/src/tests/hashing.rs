@@ -7,7 +7,8 @@ use crate::permutation::{CELLS, CONSTRAINTS, constrain, fill};
 
 #[test]
 fn the_round_function_is_the_crates() {
-    let mut state: [Felt; 8] = core::array::from_fn(|i| Felt::new(0x1234_5678_9abc_def0 ^ i as u64));
+    let mut state: [Felt; 8] =
+        core::array::from_fn(|i| Felt::new(0x1234_5678_9abc_def0 ^ i as u64));
     for _ in 0..1000 {
         let mut cells = vec![BaseElement::ZERO; CELLS];
         for (cell, element) in cells.iter_mut().zip(state) {
@@ -31,6 +32,9 @@ fn every_cell_of_a_permutation_is_bound() {
         changed[cell] += BaseElement::ONE;
         let mut result = vec![BaseElement::ZERO; CONSTRAINTS];
         constrain(&changed, &mut result);
-        assert!(result.iter().any(|value| *value != BaseElement::ZERO), "cell {cell}");
+        assert!(
+            result.iter().any(|value| *value != BaseElement::ZERO),
+            "cell {cell}"
+        );
     }
 }

@@ -1,3 +1,8 @@
+mod checker;
 mod fixture;
 mod hashing;
+mod hostile;
 mod proving;
+mod soundness;
+mod states;
+mod wallets;

@@ -14,7 +14,7 @@ use super::state::Shared;
 use super::view;
 use crate::backend::Backend;
 
-/// One account.
+/// One account; all zero if nothing has come to it yet.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}", tag = "ledger",
     params(("account" = String, Path, description = "The account, 64 hexadecimal digits.")),
@@ -25,8 +25,7 @@ pub(super) async fn account<B: Backend>(
     PathId(account): PathId<AccountId>,
     _: Params<NoParams>,
 ) -> Result<Json<AccountView>, Failure> {
-    let found = view::account(&api.backend.ledger(), account);
-    found.map(Json).ok_or_else(|| Failure::unknown("account", account))
+    Ok(Json(view::account(&api.backend.ledger(), account)))
 }
 
 /// Money, all of it.

@@ -7,7 +7,7 @@ use conclave_types::Height;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::error::Failure;
+use super::error::{ErrorCode, Failure};
 use super::extract::{NoParams, Params, PathId};
 use super::limits::{ANSWER_BYTES, BLOCKS_DEFAULT, BLOCKS_MAX, list_limit};
 use super::state::Shared;
@@ -24,7 +24,8 @@ pub(super) async fn committee<B: Backend>(
     _: Params<NoParams>,
 ) -> Result<Json<CommitteeView>, Failure> {
     let committed = api.backend.progress().borrow().committed;
-    view::committee(api.backend.genesis(), committed).map(Json)
+    let view = view::committee(api.backend.genesis(), committed);
+    view.map(Json).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
 }
 
 /// The node's own view of itself and the chain.

@@ -74,17 +74,18 @@ impl DeliveryReader {
 
     /// The delivery of nothing: the stream stands where it stood.
     fn nothing<B: Backend>(&mut self, backend: &B, height: Height) -> Result<DeliveryView, Failure> {
-        if self.carried.is_none() {
-            self.carried = Some(match backend.last_delivery(self.rollup, height) {
+        let (first_index, stream_digest) = match self.carried.take() {
+            Some(carried) => carried,
+            None => match backend.last_delivery(self.rollup, height) {
                 Some(at) => {
                     let delivery = backend.delivery(self.rollup, at);
                     let delivery = delivery.ok_or_else(|| Failure::missing("the delivery", at.0))?;
                     (view::next_index(&delivery), delivery.stream_digest)
                 }
                 None => (0, view::stream_start()),
-            });
-        }
-        let (first_index, stream_digest) = self.carried.clone().unwrap_or_default();
+            },
+        };
+        self.carried = Some((first_index, stream_digest.clone()));
         Ok(DeliveryView {
             rollup: self.rollup.0,
             height: height.0,

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use conclave_market::Auction;
 use conclave_sdk::api::{AuctionView, ProofView, ProverView};
 use conclave_types::{AccountId, AuctionId, RollupId};
 use serde::Deserialize;
@@ -34,7 +35,12 @@ pub(super) async fn intents<B: Backend>(
     Params(params): Params<IntentsParams>,
 ) -> Result<Json<Vec<AuctionView>>, Failure> {
     let rollup = params.rollup.map(RollupId);
-    let list = api.read(move |backend| view::intents(&backend.ledger(), rollup, LIST_MAX));
+    let list = api.read(move |backend| {
+        let (ledger, market) = (backend.ledger(), &backend.genesis().market);
+        let open = ledger.auctions().filter(|auction| !auction.is_finished());
+        let wanted = open.filter(|auction| rollup.is_none_or(|id| auction.rollup() == id));
+        wanted.take(LIST_MAX).map(|auction| view::auction(auction, market)).collect()
+    });
     Ok(Json(list.await?))
 }
 
@@ -58,6 +64,21 @@ pub(super) enum AuctionState {
     Cancelled,
 }
 
+impl AuctionState {
+    /// The word in answers and parameters.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bidding => "bidding",
+            Self::Unsold => "unsold",
+            Self::Awarded => "awarded",
+            Self::Standby => "standby",
+            Self::Open => "open",
+            Self::Settled => "settled",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// Which auctions.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +95,14 @@ pub(super) struct AuctionsParams {
     limit: Option<usize>,
 }
 
+impl AuctionsParams {
+    fn wants(&self, auction: &Auction) -> bool {
+        self.rollup.is_none_or(|rollup| auction.rollup().0 == rollup)
+            && self.state.is_none_or(|state| view::auction_state(auction) == state)
+            && self.before.is_none_or(|before| auction.id.0 < before)
+    }
+}
+
 /// Auctions, newest first.
 #[utoipa::path(
     get, path = "/v1/auctions", tag = "market", params(AuctionsParams),
@@ -84,12 +113,12 @@ pub(super) async fn auctions<B: Backend>(
     Params(params): Params<AuctionsParams>,
 ) -> Result<Json<Vec<AuctionView>>, Failure> {
     let limit = list_limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
-    let wanted = view::AuctionFilter {
-        rollup: params.rollup.map(RollupId),
-        state: params.state,
-        before: params.before.map(AuctionId),
-    };
-    let list = api.read(move |backend| view::auctions(&backend.ledger(), wanted, limit));
+    let list = api.read(move |backend| {
+        let (ledger, market) = (backend.ledger(), &backend.genesis().market);
+        let wanted: Vec<_> = ledger.auctions().filter(|auction| params.wants(auction)).collect();
+        let newest = wanted.into_iter().rev().take(limit);
+        newest.map(|auction| view::auction(auction, market)).collect()
+    });
     Ok(Json(list.await?))
 }
 
@@ -104,8 +133,9 @@ pub(super) async fn auction<B: Backend>(
     PathId(id): PathId<AuctionId>,
     _: Params<NoParams>,
 ) -> Result<Json<AuctionView>, Failure> {
-    let found = view::auction(&api.backend.ledger(), id);
-    found.map(Json).ok_or_else(|| Failure::unknown("auction", id))
+    let ledger = api.backend.ledger();
+    let found = ledger.auction(id).ok_or_else(|| Failure::unknown("auction", id))?;
+    Ok(Json(view::auction(found, &api.backend.genesis().market)))
 }
 
 /// Which provers.
@@ -130,7 +160,14 @@ pub(super) async fn provers<B: Backend>(
     Params(params): Params<ProversParams>,
 ) -> Result<Json<Vec<ProverView>>, Failure> {
     let limit = list_limit(params.limit, LIST_MAX, LIST_MAX)?;
-    let list = api.read(move |backend| view::provers(&backend.ledger(), params.after, limit));
+    let list = api.read(move |backend| {
+        let ledger = backend.ledger();
+        let after = ledger.provers().filter(|(account, _)| params.after.is_none_or(|after| *account > after));
+        let views = after.take(limit).map(|(account, prover)| {
+            view::prover(&ledger, account, prover, backend.prover_record(account))
+        });
+        views.collect()
+    });
     Ok(Json(list.await?))
 }
 
@@ -145,8 +182,13 @@ pub(super) async fn prover<B: Backend>(
     PathId(account): PathId<AccountId>,
     _: Params<NoParams>,
 ) -> Result<Json<ProverView>, Failure> {
-    let found = view::prover(&api.backend.ledger(), account);
-    found.map(Json).ok_or_else(|| Failure::unknown("prover", account))
+    let found = api.read(move |backend| {
+        let ledger = backend.ledger();
+        let record = backend.prover_record(account);
+        let prover = ledger.prover(&account);
+        prover.map(|prover| view::prover(&ledger, account, prover, record))
+    });
+    found.await?.map(Json).ok_or_else(|| Failure::unknown("prover", account))
 }
 
 /// Which proofs.

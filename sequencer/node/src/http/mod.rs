@@ -15,6 +15,9 @@
 //!   for says how far it got.
 //! - Reads never block agreement: they use the immutable ledger and the store, on other threads.
 
+// The attribute `utoipa::path` refers to a route's parameters with more of a path than needed.
+#![allow(unused_qualifications)]
+
 mod accounts;
 mod chain;
 mod connection;

@@ -37,7 +37,11 @@ pub(super) async fn rollups<B: Backend>(
 ) -> Result<Json<Vec<RollupView>>, Failure> {
     let limit = list_limit(params.limit, LIST_MAX, LIST_MAX)?;
     let from = RollupId(params.from.unwrap_or(0));
-    let list = api.read(move |backend| view::rollups(&backend.ledger(), from, limit));
+    let list = api.read(move |backend| {
+        let ledger = backend.ledger();
+        let ids = ledger.rollups().map(|(id, _)| id).filter(|id| *id >= from);
+        ids.take(limit).filter_map(|id| view::rollup(&ledger, id)).collect()
+    });
     Ok(Json(list.await?))
 }
 
@@ -97,10 +101,10 @@ pub(super) async fn rollup_contents<B: Backend>(
     Ok(Json(answer.await??))
 }
 
-/// Refuses an id that is neither registered nor the system's.
+/// Refuses an id that is neither registered nor the system's: one without a stream.
 pub(super) fn require_rollup<B: Backend>(api: &Api<B>, id: RollupId) -> Result<(), Failure> {
-    if id == RollupId::SYSTEM || view::has_rollup(&api.backend.ledger(), id) {
-        return Ok(());
+    match api.backend.ledger().stream(id) {
+        Some(_) => Ok(()),
+        None => Err(Failure::unknown("rollup", id)),
     }
-    Err(Failure::unknown("rollup", id))
 }

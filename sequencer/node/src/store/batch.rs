@@ -119,6 +119,13 @@ impl KeyRange {
         }
     }
 
+    /// The same without the keys after `last`.
+    #[must_use]
+    pub fn up_to(mut self, last: &[u8]) -> Self {
+        self.end = Some(successor(last));
+        self
+    }
+
     /// Every key that starts with `prefix`.
     pub fn prefix(prefix: &[u8]) -> Self {
         let end = prefix

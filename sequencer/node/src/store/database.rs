@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bincode::{Decode, Encode};
 use conclave_types::{ChainId, ValidatorIndex};
-use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Builder, Database, Durability, ReadableDatabase, WriteTransaction};
 
 use super::batch::Write;
 use super::error::{
@@ -117,12 +117,9 @@ impl Store {
     /// The store as of its last commit.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let path = &self.inner.path;
-        guarded(path, || {
-            let transaction = self.inner.database.begin_read();
-            Ok(Snapshot {
-                path: path.clone(),
-                transaction: transaction.map_err(|error| from_transaction(path, &error))?,
-            })
+        guarded(path, || match self.inner.database.begin_read() {
+            Ok(transaction) => Ok(Snapshot::new(self, transaction)),
+            Err(error) => Err(from_transaction(path, &error)),
         })
     }
 

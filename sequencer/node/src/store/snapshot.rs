@@ -1,13 +1,13 @@
 //! Reading: a consistent view that no later write changes.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use bincode::Decode;
 use conclave_types::codec;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use redb::{ReadOnlyTable, ReadTransaction};
 
 use super::error::{from_storage, from_table, guarded};
-use super::{KeyRange, StoreError, Table};
+use super::{KeyRange, Store, StoreError, Table};
 
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
@@ -15,18 +15,26 @@ pub type Row = (Vec<u8>, Vec<u8>);
 /// Bytes of one stored value that is decoded; a ledger snapshot is the largest.
 const VALUE_BYTES_MAX: usize = 512 * 1024 * 1024;
 
-/// The store as of one moment. Pages it sees are not reused while it lives, so drop it soon.
+/// The store as of one moment. Pages it sees are not reused while it lives, so drop it soon. It
+/// keeps the file open.
 pub struct Snapshot {
-    pub(super) path: PathBuf,
-    pub(super) transaction: ReadTransaction,
+    transaction: ReadTransaction,
+    store: Store,
 }
 
 impl Snapshot {
+    pub(super) fn new(store: &Store, transaction: ReadTransaction) -> Self {
+        Self {
+            transaction,
+            store: store.clone(),
+        }
+    }
+
     /// The value of a key.
     pub fn get(&self, table: Table, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, StoreError> {
-        guarded(&self.path, || {
+        guarded(self.path(), || {
             let found = self.table(table)?.get(key.as_ref());
-            let found = found.map_err(|error| from_storage(&self.path, &error))?;
+            let found = found.map_err(|error| from_storage(self.path(), &error))?;
             Ok(found.map(|value| value.value().to_vec()))
         })
     }
@@ -51,9 +59,9 @@ impl Snapshot {
 
     /// Whether a key is there.
     pub fn contains(&self, table: Table, key: impl AsRef<[u8]>) -> Result<bool, StoreError> {
-        guarded(&self.path, || {
+        guarded(self.path(), || {
             let found = self.table(table)?.get(key.as_ref());
-            let found = found.map_err(|error| from_storage(&self.path, &error))?;
+            let found = found.map_err(|error| from_storage(self.path(), &error))?;
             Ok(found.is_some())
         })
     }
@@ -91,17 +99,21 @@ impl Snapshot {
         if range.is_empty() {
             return Ok(T::default());
         }
-        guarded(&self.path, || {
+        guarded(self.path(), || {
             let table = self.table(table)?;
             let rows = table
                 .range::<&[u8]>(range.bounds())
-                .map_err(|error| from_storage(&self.path, &error))?;
+                .map_err(|error| from_storage(self.path(), &error))?;
             let mut rows = rows.map(|row| match row {
                 Ok((key, value)) => Ok((key.value().to_vec(), value.value().to_vec())),
-                Err(error) => Err(from_storage(&self.path, &error)),
+                Err(error) => Err(from_storage(self.path(), &error)),
             });
             take(&mut rows)
         })
+    }
+
+    fn path(&self) -> &Path {
+        self.store.path()
     }
 
     fn table(
@@ -110,6 +122,6 @@ impl Snapshot {
     ) -> Result<ReadOnlyTable<&'static [u8], &'static [u8]>, StoreError> {
         self.transaction
             .open_table(table.definition())
-            .map_err(|error| from_table(&self.path, &error))
+            .map_err(|error| from_table(self.path(), &error))
     }
 }

@@ -29,12 +29,12 @@ tables! {
     Blocks = "blocks";
     /// Height of a committed block, by block id.
     BlockHeights = "block-heights";
-    /// Blocks not committed yet, by block id.
+    /// Blocks not committed yet, by height and block id.
     PendingBlocks = "pending-blocks";
     /// Bodies, by batch id.
     Batches = "batches";
-    /// What is known about a batch besides its body, by batch id.
-    BatchMeta = "batch-meta";
+    /// Batches that are not ordered yet: their certificate, or nothing, by batch id.
+    Unordered = "unordered";
     /// What became of an envelope, by envelope id.
     EnvelopeStatus = "envelope-status";
     /// Acknowledged envelopes that are not ordered yet, by envelope id.
@@ -49,6 +49,10 @@ tables! {
     LedgerSnapshots = "ledger-snapshots";
     /// The ledger's events, by height and number.
     Events = "events";
+    /// Accepted proofs, by auction and proof system.
+    Proofs = "proofs";
+    /// The key of a proof, by rollup and the first index of its range.
+    ProofIndex = "proof-index";
     /// Signed receipts, by envelope id.
     Receipts = "receipts";
 }

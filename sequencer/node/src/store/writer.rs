@@ -69,6 +69,22 @@ impl StoreWriter {
         self.push(batch, Box::new(on_durable), PENDING_BYTES_MAX)
     }
 
+    /// Like [`submit`](Self::submit), and never [`StoreError::Busy`]: for writes that a protocol's
+    /// own bounds limit. Whoever takes in more work asks [`pending_bytes`](Self::pending_bytes)
+    /// first.
+    pub fn enqueue(
+        &self,
+        batch: WriteBatch,
+        on_durable: impl FnOnce(Result<(), StoreError>) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        self.push(batch, Box::new(on_durable), usize::MAX)
+    }
+
+    /// Bytes that wait for the disk.
+    pub fn pending_bytes(&self) -> usize {
+        self.queue.lock().pending_bytes
+    }
+
     /// Queues a batch and waits until it is durable. Never [`StoreError::Busy`]: it is for what a
     /// protocol waits for (the safety state), so that each caller has one outstanding. The batch
     /// is queued at once, not when the future is first polled.

@@ -7,20 +7,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_types::{TransportKey, ValidatorIndex};
-use quinn::{ClientConfig, Endpoint, ServerConfig, TokioRuntime, VarInt};
+use quinn::{ClientConfig, Endpoint, ServerConfig, VarInt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::accept::Acceptor;
 use super::dial::{BackOff, Dialer};
-use super::events::{self, Inbox};
+use super::events;
 use super::peer::{Driver, Peer};
 use super::queue::Pushed;
+use super::quic::TrackedRuntime;
 use super::tls::OwnCertificate;
 use super::{
-    Class, Metrics, RequestError, SendError, TransportConfig, TransportError, TransportEvents,
-    quic, request,
+    Class, Metrics, PeerConfig, RequestError, SendError, TransportConfig, TransportError,
+    TransportEvents, quic, request,
 };
 
 /// How long a shutdown waits for the other side to hear of it.
@@ -31,6 +32,8 @@ pub struct Transport {
     shared: Arc<Shared>,
     endpoint: Endpoint,
     tasks: JoinSet<()>,
+    /// Closes when quinn's tasks have ended.
+    ended: mpsc::Receiver<()>,
     flush: Duration,
 }
 
@@ -61,56 +64,44 @@ impl Transport {
     pub fn start(config: TransportConfig) -> Result<(Self, TransportEvents), TransportError> {
         let own = OwnCertificate::new(&config.seed)?;
         check_peers(&config, own.public)?;
-        let transport = Arc::new(quic::transport_config(&config.timing));
-        let keys = config.peers.iter().map(|peer| peer.key).collect();
-        let mut server = ServerConfig::with_crypto(Arc::new(own.server(keys)?));
-        server.transport_config(Arc::clone(&transport));
+        let TransportConfig {
+            seed,
+            listen,
+            peers,
+            timing,
+            ..
+        } = config;
+        let quic = Arc::new(quic::transport_config(&timing));
+        let mut server =
+            ServerConfig::with_crypto(Arc::new(own.server(peers.iter().map(|p| p.key).collect())?));
+        server.transport_config(Arc::clone(&quic));
+        let (alive, ended) = mpsc::channel(1);
         let endpoint = Endpoint::new(
-            quic::endpoint_config(&config.seed),
+            quic::endpoint_config(&seed),
             Some(server),
-            quic::bind(config.listen)?,
-            Arc::new(TokioRuntime),
+            quic::bind(listen)?,
+            Arc::new(TrackedRuntime(alive)),
         )
         .map_err(|error| TransportError::Listen {
-            listen: config.listen,
+            listen,
             reason: error.to_string(),
         })?;
 
         let (inbox, events) = events::channels();
-        let mut peers = BTreeMap::new();
-        let mut punishments = BTreeMap::new();
-        for peer in &config.peers {
-            let (shared, receiver) = Peer::new(peer.index, peer.address.clone());
-            peers.insert(peer.index, Arc::new(shared));
-            punishments.insert(peer.index, receiver);
-        }
-        let shared = Arc::new(Shared {
-            metrics: Metrics::default(),
-            peers,
-            keys: config
-                .peers
-                .iter()
-                .map(|peer| (peer.key, peer.index))
-                .collect(),
-            draining: watch::Sender::new(false),
-        });
-
+        let (shared, punishments) = Shared::new(&peers);
         let mut tasks = JoinSet::new();
         let mut arrivals = BTreeMap::new();
-        for peer in &config.peers {
-            let Some(punishments) = punishments.remove(&peer.index) else {
-                continue;
-            };
+        for (peer, punishments) in peers.iter().zip(punishments) {
             let (arrival, arriving) = mpsc::channel(1);
             let dialer = if config.own < peer.index {
                 let mut client = ClientConfig::new(Arc::new(own.client(peer.key)?));
-                client.transport_config(Arc::clone(&transport));
+                client.transport_config(Arc::clone(&quic));
                 Some(Dialer {
                     endpoint: endpoint.clone(),
                     client,
                     chain: config.chain,
-                    handshake: config.timing.handshake,
-                    reaches_ipv6: config.listen.is_ipv6(),
+                    handshake: timing.handshake,
+                    reaches_ipv6: listen.is_ipv6(),
                 })
             } else {
                 arrivals.insert(peer.index, arrival);
@@ -124,19 +115,27 @@ impl Transport {
                 arrivals: arriving,
                 punishments,
                 draining: shared.draining.subscribe(),
-                back_off: BackOff::new(&config.timing),
-                cool_down: config.timing.cool_down,
-                timing: config.timing.clone(),
+                back_off: BackOff::new(&timing),
+                cool_down: timing.cool_down,
+                timing: timing.clone(),
                 sessions: 0,
             };
             tasks.spawn(driver.run());
         }
-        tasks.spawn(acceptor(&shared, inbox, &config, arrivals).run(endpoint.clone()));
+        let acceptor = Acceptor {
+            shared: Arc::clone(&shared),
+            inbox,
+            chain: config.chain,
+            handshake: timing.handshake,
+            arrivals,
+        };
+        tasks.spawn(acceptor.run(endpoint.clone()));
         let transport = Self {
             shared,
             endpoint,
             tasks,
-            flush: config.timing.flush,
+            ended,
+            flush: timing.flush,
         };
         Ok((transport, events))
     }
@@ -153,8 +152,18 @@ impl Transport {
         self.endpoint.local_addr()
     }
 
+    /// Completes only when a task died, which is a bug of the transport: the node must stop. The
+    /// text says what happened. Cancelling loses nothing.
+    pub async fn failed(&mut self) -> String {
+        match self.tasks.join_next().await {
+            Some(Err(error)) => format!("a transport task died: {error}"),
+            Some(Ok(())) | None => "a transport task ended by itself".to_owned(),
+        }
+    }
+
     /// Takes no more messages, sends the queued ones of consensus and shares within the bound of
     /// [`Timing::flush`](super::Timing), tells the peers, and ends.
+    /// When it returns the port is free, unless a peer could not be told.
     pub async fn shutdown(mut self) {
         self.shared.draining.send_replace(true);
         // The acceptor ends with the endpoint; the drivers, all but that one task, by themselves.
@@ -162,8 +171,11 @@ impl Transport {
             async { while self.tasks.len() > 1 && self.tasks.join_next().await.is_some() {} };
         let _ = timeout(self.flush + CLOSE_WAIT, drivers).await;
         self.close();
-        let _ = timeout(CLOSE_WAIT, self.endpoint.wait_idle()).await;
         self.tasks.shutdown().await;
+        let _ = timeout(CLOSE_WAIT, self.endpoint.wait_idle()).await;
+        let mut ended = std::mem::replace(&mut self.ended, mpsc::channel(1).1);
+        drop(self);
+        let _ = timeout(CLOSE_WAIT, ended.recv()).await;
     }
 
     fn close(&self) {
@@ -190,6 +202,7 @@ impl TransportHandle {
     }
 
     /// Queues a message for every peer; never waits. Returns how many queues took it.
+    #[expect(clippy::needless_pass_by_value, reason = "as `send` takes it")]
     pub fn broadcast(&self, class: Class, bytes: Bytes) -> Result<usize, SendError> {
         self.check(class, &bytes)?;
         let peers = self.shared.peers.values();
@@ -260,27 +273,29 @@ impl TransportHandle {
 }
 
 impl Shared {
+    /// The peers, and the receiver of each one's punishments in the same order.
+    fn new(configs: &[PeerConfig]) -> (Arc<Self>, Vec<mpsc::Receiver<String>>) {
+        let (mut peers, mut punishments) = (BTreeMap::new(), Vec::new());
+        for config in configs {
+            let (peer, receiver) = Peer::new(config.index, config.address.clone());
+            peers.insert(config.index, Arc::new(peer));
+            punishments.push(receiver);
+        }
+        let shared = Self {
+            metrics: Metrics::default(),
+            peers,
+            keys: configs.iter().map(|peer| (peer.key, peer.index)).collect(),
+            draining: watch::Sender::new(false),
+        };
+        (Arc::new(shared), punishments)
+    }
+
     pub(super) fn peer(&self, index: ValidatorIndex) -> Option<&Arc<Peer>> {
         self.peers.get(&index)
     }
 
     pub(super) fn peer_of_key(&self, key: TransportKey) -> Option<&Arc<Peer>> {
         self.keys.get(&key).and_then(|index| self.peer(*index))
-    }
-}
-
-fn acceptor(
-    shared: &Arc<Shared>,
-    inbox: Inbox,
-    config: &TransportConfig,
-    arrivals: BTreeMap<ValidatorIndex, mpsc::Sender<quinn::Connection>>,
-) -> Acceptor {
-    Acceptor {
-        shared: Arc::clone(shared),
-        inbox,
-        chain: config.chain,
-        handshake: config.timing.handshake,
-        arrivals,
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! Invariants:
 //! - A message comes from the validator it is said to come from: the TLS key of its connection is
-//!   that validator's pinned key, and both ends said [`Hello`](hello) for the same chain.
+//!   that validator's pinned key, and both ends said Hello for the same chain.
 //! - Sending never blocks. Each queue has a bound and a policy ([`Class`]).
 //! - One slow class or peer never holds up another: classes have their own queue, streams and
 //!   receiver, peers have their own connection, and the flow-control windows leave room for

@@ -132,7 +132,8 @@ impl Driver {
                 () = drained(&mut self.draining) => return None,
                 Some(reason) = self.punishments.recv() => self.punish(&reason),
                 Some(connection) = self.arrivals.recv() => {
-                    if !cooling {
+                    // Asked anew: the acceptor may have let it in right at the end.
+                    if !self.peer.is_cooling_down() {
                         return Some(connection);
                     }
                     Close::CoolingDown.end(&connection, &Refusal::CoolingDown.to_string());

@@ -1,16 +1,19 @@
 //! QUIC's settings and the socket under it.
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use conclave_types::Domain;
 use quinn::congestion::CubicConfig;
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{
-    ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, TransportConfig, VarInt,
+    AsyncTimer, AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout,
+    Runtime, TokioRuntime, TransportConfig, VarInt,
 };
 use socket2::{Protocol, Socket, Type};
+use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::{Timing, TransportError, bounds};
@@ -78,6 +81,29 @@ fn open(listen: SocketAddr) -> std::io::Result<UdpSocket> {
 
 fn var_int(value: usize) -> VarInt {
     VarInt::try_from(value as u64).unwrap_or(VarInt::MAX)
+}
+
+/// Tokio, and a channel that closes when the last of quinn's own tasks has ended: only then is the
+/// socket closed and the port free.
+#[derive(Debug)]
+pub(super) struct TrackedRuntime(pub(super) mpsc::Sender<()>);
+
+impl Runtime for TrackedRuntime {
+    fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
+        TokioRuntime.new_timer(at)
+    }
+
+    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        let alive = self.0.clone();
+        TokioRuntime.spawn(Box::pin(async move {
+            future.await;
+            drop(alive);
+        }));
+    }
+
+    fn wrap_udp_socket(&self, socket: UdpSocket) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
+        TokioRuntime.wrap_udp_socket(socket)
+    }
 }
 
 /// Keyed BLAKE3 as the MAC of stateless-reset tokens.

@@ -8,13 +8,16 @@ use quinn::{ReadError, ReadExactError, ReadToEndError, RecvStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::send::FLUSHED;
 use super::session::{Session, TaskEnd, violation};
 use super::{Class, Message, request};
 
 /// Accepts streams until the connection ends or the peer misbehaves. How many there can be is
-/// bounded by QUIC's stream limits, which count a stream until it is read to its end.
+/// bounded by QUIC's stream limits, which count a stream until it is read to its end. A peer that
+/// finished its streams of consensus and shares says goodbye.
 pub(super) async fn all(session: Arc<Session>) -> TaskEnd {
     let mut streams = JoinSet::new();
+    let mut finished = 0;
     loop {
         tokio::select! {
             stream = session.connection.accept_uni() => {
@@ -26,6 +29,10 @@ pub(super) async fn all(session: Arc<Session>) -> TaskEnd {
                 streams.spawn(request::serve(Arc::clone(&session), send, receive));
             }
             Some(end) = streams.join_next() => {
+                finished += usize::from(matches!(end, Ok(TaskEnd::Finished)));
+                if finished == FLUSHED.len() {
+                    return TaskEnd::Finished;
+                }
                 if let Some(reason) = violation(end) {
                     return TaskEnd::Violation(reason);
                 }
@@ -67,17 +74,26 @@ async fn frames(session: &Session, class: Class, mut stream: RecvStream) -> Task
 
 async fn frame(stream: &mut RecvStream, bytes_max: usize) -> Result<Bytes, TaskEnd> {
     let mut length = [0; 4];
-    stream.read_exact(&mut length).await.map_err(ended)?;
+    stream
+        .read_exact(&mut length)
+        .await
+        .map_err(|error| match error {
+            ReadExactError::FinishedEarly(0) => TaskEnd::Finished,
+            other => ended(&other),
+        })?;
     let length = u32::from_le_bytes(length) as usize;
     if length > bytes_max {
         return Err(TaskEnd::Violation("it sent a frame over its bound"));
     }
     let mut bytes = vec![0; length];
-    stream.read_exact(&mut bytes).await.map_err(ended)?;
+    stream
+        .read_exact(&mut bytes)
+        .await
+        .map_err(|error| ended(&error))?;
     Ok(bytes.into())
 }
 
-fn ended(error: ReadExactError) -> TaskEnd {
+fn ended(error: &ReadExactError) -> TaskEnd {
     match error {
         ReadExactError::FinishedEarly(_) | ReadExactError::ReadError(ReadError::Reset(_)) => {
             TaskEnd::Done

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::handle::Shared;
 use super::session::{Session, TaskEnd};
-use super::{IncomingRequest, RequestError, Responder, bounds};
+use super::{IncomingRequest, RequestError, Responder, bounds, send};
 
 /// The stream code of a request that is not answered.
 const DECLINED: VarInt = VarInt::from_u32(1);
@@ -59,12 +59,11 @@ async fn exchange(
         .open_bi()
         .await
         .map_err(|error| lost(error.to_string()))?;
-    match send.write_chunk(bytes).await {
+    match send::whole(&mut send, bytes).await {
         // The answer, or the refusal, tells more than a peer that stopped reading.
         Ok(()) | Err(WriteError::Stopped(_)) => {}
         Err(error) => return Err(lost(error.to_string())),
     }
-    let _ = send.finish();
     match receive.read_to_end(bounds::RESPONSE_BYTES_MAX).await {
         Ok(bytes) => Ok(bytes.into()),
         Err(ReadToEndError::TooLong) => Err(RequestError::AnswerTooLong { peer: to }),
@@ -111,8 +110,7 @@ pub(super) async fn serve(
         return TaskEnd::Lost;
     };
     let bytes = answer.len();
-    if send.write_chunk(answer).await.is_ok() {
-        let _ = send.finish();
+    if send::whole(&mut send, answer).await.is_ok() {
         metrics.sent(bytes);
     }
     TaskEnd::Done

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quinn::{SendStream, WriteError};
+use quinn::{SendStream, VarInt, WriteError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 
@@ -109,15 +109,37 @@ async fn one(session: Arc<Session>, frame: Bytes, _slot: OwnedSemaphorePermit) -
     let bytes = frame.len();
     let written = async {
         let mut stream = open(&session, Class::Dispersal).await?;
-        stream.write_chunk(frame).await?;
-        let _ = stream.finish();
-        Ok::<_, WriteError>(())
+        whole(&mut stream, frame).await
     };
     match written.await {
         Ok(()) => session.shared.metrics.dispersal.sent(bytes),
         Err(error) => tracing::debug!(peer = %session.from(), %error, "bulk frame lost"),
     }
     TaskEnd::Done
+}
+
+/// Writes the rest of a stream. Unless all of it was written the stream is reset: quinn would
+/// finish one that is dropped half-written, as if half were all.
+pub(super) async fn whole(stream: &mut SendStream, bytes: Bytes) -> Result<(), WriteError> {
+    let mut partial = Partial(Some(stream));
+    if let Some(stream) = &mut partial.0 {
+        stream.write_chunk(bytes).await?;
+    }
+    if let Some(stream) = partial.0.take() {
+        // It fails only for a stream that the peer stopped, which needs no end.
+        let _ = stream.finish();
+    }
+    Ok(())
+}
+
+struct Partial<'a>(Option<&'a mut SendStream>);
+
+impl Drop for Partial<'_> {
+    fn drop(&mut self) {
+        if let Some(stream) = self.0.take() {
+            let _ = stream.reset(VarInt::from_u32(0));
+        }
+    }
 }
 
 async fn open(session: &Session, class: Class) -> Result<SendStream, WriteError> {

@@ -34,6 +34,8 @@ pub(super) struct Session {
 pub(super) enum TaskEnd {
     /// It did what it was to do.
     Done,
+    /// The peer finished a stream that lasts as long as it runs, and all of it was delivered.
+    Finished,
     /// The connection broke, which shows elsewhere too.
     Lost,
     /// The peer did what no honest peer does.
@@ -72,6 +74,13 @@ impl Driver {
             tokio::select! {
                 error = connection.closed() => return (Ended::Over, disconnect_of(&error)),
                 Some(end) = tasks.join_next() => {
+                    if matches!(end, Ok(TaskEnd::Finished)) {
+                        // The peer shuts down and waits to hear that we took everything: QUIC
+                        // drops what was not read when a connection closes.
+                        Close::Shutdown.end(connection, "goodbye");
+                        let reason = "it shut down".to_owned();
+                        return (Ended::Over, Disconnect::ByPeer { reason });
+                    }
                     if let Some(reason) = violation(end) {
                         return (Ended::Over, self.cut_off(connection, reason));
                     }
@@ -85,7 +94,8 @@ impl Driver {
                 }
                 () = drained(&mut self.draining) => {
                     // The writers see it too, and finish with what is queued.
-                    let flushed = timeout(self.timing.flush, flush(&mut tasks)).await;
+                    let flushed = flush(connection, &mut tasks);
+                    let flushed = timeout(self.timing.flush, flushed).await;
                     tracing::debug!(peer = %self.peer.index, in_time = flushed.is_ok(), "flushed");
                     Close::Shutdown.end(connection, "shutting down");
                     return (Ended::Stopped, Disconnect::Shutdown);
@@ -118,8 +128,9 @@ impl Driver {
     }
 
     fn cut_off(&mut self, connection: &Connection, reason: &str) -> Disconnect {
-        Close::Punished.end(connection, reason);
+        // In this order: who is closed comes back at once, and must find the cool-down begun.
         self.punish(reason);
+        Close::Punished.end(connection, reason);
         Disconnect::Punished {
             reason: reason.to_owned(),
         }
@@ -147,13 +158,18 @@ impl Driver {
     }
 }
 
-/// Waits for the writers that flush.
-async fn flush(tasks: &mut JoinSet<TaskEnd>) {
-    let mut flushed = 0;
-    while flushed < send::FLUSHED.len() {
-        match tasks.join_next().await {
-            Some(Ok(TaskEnd::Done)) => flushed += 1,
-            Some(Ok(TaskEnd::Lost | TaskEnd::Violation(_)) | Err(_)) | None => return,
+/// Waits until the peer closed the connection, which it does when it took everything, or until
+/// both sides have finished, when both shut down.
+async fn flush(connection: &Connection, tasks: &mut JoinSet<TaskEnd>) {
+    let (mut flushed, mut peer_finished) = (0, false);
+    while flushed < send::FLUSHED.len() || !peer_finished {
+        tokio::select! {
+            _ = connection.closed() => return,
+            end = tasks.join_next() => match end {
+                Some(Ok(TaskEnd::Done)) => flushed += 1,
+                Some(Ok(TaskEnd::Finished)) => peer_finished = true,
+                Some(Ok(TaskEnd::Lost | TaskEnd::Violation(_)) | Err(_)) | None => return,
+            }
         }
     }
 }
@@ -161,7 +177,7 @@ async fn flush(tasks: &mut JoinSet<TaskEnd>) {
 /// A panic of our own in handling a peer counts as the peer's fault, and is loud in the log.
 pub(super) fn violation(end: Result<TaskEnd, JoinError>) -> Option<&'static str> {
     match end {
-        Ok(TaskEnd::Done | TaskEnd::Lost) => None,
+        Ok(TaskEnd::Done | TaskEnd::Finished | TaskEnd::Lost) => None,
         Ok(TaskEnd::Violation(reason)) => Some(reason),
         Err(error) if error.is_panic() => {
             tracing::error!(%error, "a transport task panicked");

@@ -222,6 +222,7 @@ fn only_tls13() -> Error {
     Error::General("only TLS 1.3 is spoken here".to_owned())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the argument of `map_err`")]
 fn failed(reason: impl ToString) -> TransportError {
     TransportError::Tls {
         reason: reason.to_string(),

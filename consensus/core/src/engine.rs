@@ -1,0 +1,356 @@
+//! The engine: one input in, one step out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use conclave_crypto::{Committee, Signatures};
+use conclave_light::Verifier;
+use conclave_types::{
+    Block, BlockHeader, BlockId, BlockTime, ChainId, CommitCertificate, ConsensusParameters, Entry,
+    Height, QuorumCertificate, ValidatorIndex, View,
+};
+
+use crate::blocks::{Blocks, Tip};
+use crate::certificates::Certificates;
+use crate::elector::Elector;
+use crate::fetch::Fetch;
+use crate::pacemaker::Pacemaker;
+use crate::proposal::Candidate;
+use crate::propose::Leading;
+use crate::safety::Safety;
+use crate::tally::Tally;
+use crate::{Action, Evidence, Fault, Input, Message, Now, SafetyState, Step, Write};
+
+/// What an engine is part of.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    pub chain: ChainId,
+    pub committee: Committee,
+    /// This node's own place in the committee.
+    pub index: ValidatorIndex,
+    pub parameters: ConsensusParameters,
+    /// The genesis block's time.
+    pub genesis_time: BlockTime,
+}
+
+/// What a node that ran before, or joins by a snapshot, starts from.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// The last one written; [`SafetyState::genesis`] only if this validator never signed.
+    pub safety: SafetyState,
+    /// The newest committed headers, ascending, contiguous, the tip last: [`crate::ANCESTRY_BLOCKS`]
+    /// of them or all there are. Elections are computed from them.
+    pub committed: Vec<BlockHeader>,
+    /// The newest commit certificate, for the tip.
+    pub certificate: Option<CommitCertificate>,
+    /// The blocks written by [`Write::Block`] above the tip.
+    pub blocks: Vec<Block>,
+}
+
+/// One validator's part in agreement. See the crate's documentation.
+pub struct Engine {
+    pub(crate) config: EngineConfig,
+    pub(crate) signatures: Arc<dyn Signatures>,
+    pub(crate) safety: Safety,
+    pub(crate) elector: Elector,
+    pub(crate) blocks: Blocks,
+    pub(crate) tally: Tally,
+    pub(crate) certificates: Certificates,
+    pub(crate) pacemaker: Pacemaker,
+    /// The host has something to order.
+    pub(crate) pending: bool,
+    /// Proposals of the current view, by proposer.
+    pub(crate) candidates: BTreeMap<ValidatorIndex, Candidate>,
+    pub(crate) leading: Leading,
+    /// The leader after a quorum certificate, for the block it certifies.
+    pub(crate) elected: Option<(BlockId, ValidatorIndex)>,
+    pub(crate) fetches: BTreeMap<BlockId, Fetch>,
+    /// The newest certificate of what was handed out as committed.
+    pub(crate) committed: Option<CommitCertificate>,
+    /// A newer one whose blocks are not all here.
+    pub(crate) uncovered: Option<CommitCertificate>,
+    /// The highest height that the host was told about.
+    pub(crate) behind: Height,
+    /// The newest view of a commit vote seen from each peer.
+    pub(crate) commit_votes_seen: BTreeMap<ValidatorIndex, View>,
+    pub(crate) now: u64,
+    pub(crate) step: Step,
+    wake_at: Option<u64>,
+    forked: bool,
+}
+
+impl Engine {
+    /// An engine at the genesis, or where it was.
+    pub fn new(
+        config: EngineConfig,
+        signatures: Arc<dyn Signatures>,
+        recovered: Option<Recovered>,
+    ) -> Self {
+        let genesis = Tip {
+            id: BlockId::genesis(config.chain),
+            height: Height(0),
+            view: View(0),
+            time: config.genesis_time,
+        };
+        let recovered = recovered.unwrap_or_else(|| Recovered {
+            safety: SafetyState::genesis(config.chain),
+            committed: Vec::new(),
+            certificate: None,
+            blocks: Vec::new(),
+        });
+        let mut certificates = Certificates::default();
+        certificates.trust(&recovered.safety);
+        Self {
+            safety: Safety::new(
+                config.chain,
+                config.committee.epoch,
+                config.index,
+                Arc::clone(&signatures),
+                recovered.safety,
+            ),
+            elector: Elector::new(&config.committee),
+            blocks: Blocks::new(genesis, recovered.committed, recovered.blocks),
+            tally: Tally::default(),
+            certificates,
+            pacemaker: Pacemaker::new(config.parameters.clone()),
+            pending: false,
+            candidates: BTreeMap::new(),
+            leading: Leading::Idle,
+            elected: None,
+            fetches: BTreeMap::new(),
+            committed: recovered.certificate,
+            uncovered: None,
+            behind: Height(0),
+            commit_votes_seen: BTreeMap::new(),
+            now: 0,
+            step: Step::default(),
+            wake_at: None,
+            forked: false,
+            config,
+            signatures,
+        }
+    }
+
+    /// Handles one input. After an [`Action::Fork`] nothing more is handled.
+    pub fn handle(&mut self, now: Now, input: Input) -> Step {
+        if self.forked {
+            return Step::default();
+        }
+        self.now = self.now.max(now.0);
+        match input {
+            Input::Start => self.start(),
+            // The wake-up is used up, even if it came early.
+            Input::Tick => self.wake_at = None,
+            Input::Proposal { from, proposal } => self.on_proposal(from, *proposal),
+            Input::PrepareVote { from, vote } => self.on_prepare_vote(from, &vote),
+            Input::CommitVote { from, vote } => self.on_commit_vote(from, &vote),
+            Input::Timeout { from, timeout } => self.on_timeout(from, &timeout),
+            Input::QuorumCertificate { from, certificate } => self.on_quorum(from, &certificate),
+            Input::TimeoutCertificate { from, certificate } => {
+                self.on_timeout_certificate(from, &certificate);
+            }
+            Input::CommitCertificate { from, certificate } => {
+                self.on_commit_certificate(from, certificate);
+            }
+            Input::PayloadPending(pending) => self.on_payload_pending(pending),
+            Input::Payload {
+                view,
+                batches,
+                time,
+                ledger_height,
+                ledger_root,
+            } => self.on_payload(view, batches, time, (ledger_height, ledger_root)),
+            Input::ProposalChecked { block, valid } => self.on_checked(block, valid),
+            Input::Block { from, block } => self.on_block(from, *block),
+            Input::Synced {
+                from,
+                blocks,
+                certificate,
+            } => self.on_synced(from, blocks, certificate),
+        }
+        self.poll();
+        self.finish()
+    }
+
+    /// The current view.
+    pub fn view(&self) -> View {
+        self.safety.view()
+    }
+
+    /// The highest quorum certificate seen.
+    pub fn high_qc(&self) -> &QuorumCertificate {
+        &self.safety.state().high_qc
+    }
+
+    /// The height and id of the last committed block.
+    pub fn committed(&self) -> (Height, BlockId) {
+        let tip = self.blocks.tip();
+        (tip.height, tip.id)
+    }
+
+    /// The newest commit certificate.
+    pub fn commit_certificate(&self) -> Option<&CommitCertificate> {
+        self.committed.as_ref()
+    }
+
+    /// The durable state, as last written.
+    pub fn safety(&self) -> &SafetyState {
+        self.safety.state()
+    }
+
+    /// An uncommitted block, to serve a peer's fetch. Older and abandoned ones are on disk.
+    pub fn block(&self, id: &BlockId) -> Option<&Arc<Block>> {
+        self.blocks.get(id)
+    }
+
+    /// The leader of the current view by the certificate that entered it, as far as this node can
+    /// tell.
+    pub fn leader(&mut self) -> Option<ValidatorIndex> {
+        match &self.safety.state().entry {
+            Entry::Timeout(_) => Some(self.elector.after_timeout(self.view())),
+            Entry::Quorum(qc) => {
+                let (block, height) = (qc.block, qc.height);
+                self.leader_after_quorum(block, height)
+            }
+        }
+    }
+
+    pub(crate) fn verifier(&self) -> Verifier<'_> {
+        Verifier {
+            chain: self.config.chain,
+            committee: &self.config.committee,
+            signatures: &*self.signatures,
+        }
+    }
+
+    pub(crate) fn act(&mut self, action: Action) {
+        self.step.actions.push(action);
+    }
+
+    pub(crate) fn broadcast(&mut self, message: Message) {
+        self.act(Action::Broadcast(message));
+    }
+
+    pub(crate) fn send(&mut self, to: ValidatorIndex, message: Message) {
+        self.act(Action::Send { to, message });
+    }
+
+    pub(crate) fn write(&mut self, write: Write) {
+        self.step.writes.push(write);
+    }
+
+    pub(crate) fn accuse(&mut self, validator: ValidatorIndex, evidence: Evidence) {
+        let evidence = Box::new(evidence);
+        self.act(Action::Misbehaviour {
+            validator,
+            evidence,
+        });
+    }
+
+    pub(crate) fn fault(&mut self, validator: ValidatorIndex, fault: Fault) {
+        self.accuse(validator, Evidence::Fault(fault));
+    }
+
+    /// Reports two final blocks at one height, and refuses all further work.
+    pub(crate) fn fork(&mut self, committed: BlockId, certificate: CommitCertificate) {
+        self.forked = true;
+        self.act(Action::Fork {
+            committed,
+            certificate,
+        });
+    }
+
+    /// The leader of the view after a certified block; `None` while its ancestry is not here.
+    pub(crate) fn leader_after_quorum(
+        &mut self,
+        block: BlockId,
+        height: Height,
+    ) -> Option<ValidatorIndex> {
+        if let Some((_, leader)) = self.elected.filter(|(known, _)| *known == block) {
+            return Some(leader);
+        }
+        let ancestry = self.blocks.ancestry(block, height)?;
+        let view = ancestry.last().map_or(View(0), |header| header.view).next();
+        let leader = self.elector.after_quorum(view, &ancestry);
+        self.elected = Some((block, leader));
+        Some(leader)
+    }
+
+    /// Enters the view after a verified certificate, if it is ahead (rule 1).
+    pub(crate) fn enter(&mut self, entry: Entry) {
+        if !self.safety.enter(entry) {
+            return;
+        }
+        self.candidates.clear();
+        self.leading = Leading::Idle;
+        self.tally.clear_timeouts();
+        self.prune_votes();
+        self.begin_view();
+    }
+
+    pub(crate) fn begin_view(&mut self) {
+        let (view, high) = (self.view().0, self.high_qc().view.0);
+        let lost = view.saturating_sub(high.saturating_add(1));
+        self.pacemaker.enter(self.now, lost);
+        let (block, height) = (self.high_qc().block, self.high_qc().height);
+        self.blocks.shed(block, height, View(view));
+    }
+
+    /// Takes up the work after a start: whatever was sent last may never have arrived.
+    fn start(&mut self) {
+        self.begin_view();
+        let state = self.safety.state().clone();
+        let view = state.view();
+        if let Some(vote) = state.prepare_vote.filter(|vote| vote.view == view) {
+            self.count_own_prepare(&vote);
+            self.broadcast(Message::PrepareVote(vote));
+        }
+        let covered = self.committed.as_ref().map(|cc| cc.view);
+        if let Some(vote) = state.commit_vote.filter(|vote| Some(vote.view) > covered) {
+            self.send_commit_vote(vote);
+        }
+        if let Some(timeout) = state.timeout.filter(|timeout| timeout.view == view) {
+            self.send_timeout(&timeout);
+        }
+    }
+
+    /// Does everything that has become possible or due.
+    fn poll(&mut self) {
+        self.advance_candidates();
+        self.try_commit();
+        self.note_payload();
+        self.poll_timers();
+        self.poll_propose();
+        self.poll_fetches();
+    }
+
+    fn finish(&mut self) -> Step {
+        let wake = self.next_wake();
+        if self.wake_at != Some(wake) && !self.forked {
+            self.wake_at = Some(wake);
+            self.act(Action::WakeAt(wake));
+        }
+        if let Some(state) = self.safety.take_changed() {
+            self.step.writes.push(Write::Safety(Box::new(state)));
+        }
+        std::mem::take(&mut self.step)
+    }
+
+    fn note_payload(&mut self) {
+        let known = self.pending || self.has_uncommitted_payload();
+        self.pacemaker.note_payload(self.now, known);
+    }
+
+    fn next_wake(&mut self) -> u64 {
+        let deadline = (!self.safety.timed_out()).then(|| self.pacemaker.deadline());
+        let times = [
+            deadline,
+            self.propose_wake(),
+            self.pacemaker.timeout.at(),
+            self.pacemaker.commit.at(),
+            self.fetches.values().map(|fetch| fetch.retry_at).min(),
+        ];
+        // Something is always due in the future: a view is either timed or its timeout re-sent.
+        times.into_iter().flatten().min().unwrap_or(u64::MAX)
+    }
+}

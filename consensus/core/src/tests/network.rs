@@ -1,0 +1,637 @@
+//! Small networks under drops, delays, crashes around every write, and equivocating twins:
+//! agreement always, liveness once the network heals. Same seed, same history.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use conclave_types::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+
+use super::fixture::*;
+use crate::*;
+
+const HEAL_MS: u64 = 20_000;
+const END_MS: u64 = 60_000;
+
+enum Event {
+    Message {
+        to: usize,
+        from: ValidatorIndex,
+        message: Message,
+    },
+    /// For one incarnation of a node only: its timers, and answers of its host.
+    Input {
+        to: usize,
+        life: u32,
+        input: Input,
+    },
+    /// A peer asks for a block by id.
+    AskBlock {
+        to: usize,
+        asker: usize,
+        block: BlockId,
+    },
+    /// A peer asks for committed blocks from this height on.
+    AskSync {
+        to: usize,
+        asker: usize,
+        from: Height,
+    },
+    Batch {
+        to: usize,
+        sequence: u64,
+    },
+    Crash(usize),
+    Restart(usize),
+}
+
+#[derive(Default)]
+struct Disk {
+    safety: Option<SafetyState>,
+    blocks: BTreeMap<BlockId, Block>,
+    chain: Vec<(Block, Option<CommitCertificate>)>,
+}
+
+struct Peer {
+    index: ValidatorIndex,
+    honest: bool,
+    engine: Option<Engine>,
+    life: u32,
+    disk: Disk,
+    batches: BTreeSet<u64>,
+    in_flight: BTreeMap<u64, Height>,
+    pending: bool,
+    target: Height,
+}
+
+struct Options {
+    twins: bool,
+    drop_percent: u64,
+    delay_ms: u64,
+    /// Steps in ten thousand that end in a crash, half before the write and half after.
+    crashes: u64,
+    /// Everyone but the twins crashes at these times.
+    outages: Vec<u64>,
+    /// Gets no block of any kind until the network heals.
+    blind: Option<usize>,
+}
+
+struct World {
+    options: Options,
+    seed: u64,
+    random: ChaCha20Rng,
+    now: u64,
+    order: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    peers: Vec<Peer>,
+    agreed: BTreeMap<Height, BlockId>,
+    ordered: BTreeSet<u64>,
+    history: Hasher,
+    accused: BTreeSet<ValidatorIndex>,
+}
+
+impl World {
+    fn new(seed: u64, options: Options) -> Self {
+        let peers = (0..4 + usize::from(options.twins)).map(|place| Peer {
+            index: ValidatorIndex(place.min(3) as u16),
+            honest: !options.twins || place < 3,
+            engine: None,
+            life: 0,
+            disk: Disk::default(),
+            batches: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
+            pending: false,
+            target: Height(0),
+        });
+        let mut world = Self {
+            peers: peers.collect(),
+            options,
+            seed,
+            random: ChaCha20Rng::seed_from_u64(seed),
+            now: 0,
+            order: 0,
+            queue: BTreeMap::new(),
+            agreed: BTreeMap::new(),
+            ordered: BTreeSet::new(),
+            history: Domain::Simulation.hasher(),
+            accused: BTreeSet::new(),
+        };
+        for peer in 0..world.peers.len() {
+            let at = world.below(500);
+            world.at(at, Event::Restart(peer));
+        }
+        for sequence in 0..20 {
+            let at = world.below(END_MS - 20_000);
+            for to in 0..world.peers.len() {
+                let late = world.below(300);
+                world.at(at + late, Event::Batch { to, sequence });
+            }
+        }
+        for at in world.options.outages.clone() {
+            for peer in 0..4 {
+                world.at(at, Event::Crash(peer));
+            }
+        }
+        world
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.random.next_u64() % bound.max(1)
+    }
+
+    fn percent(&mut self, percent: u64) -> bool {
+        self.now < HEAL_MS && self.below(100) < percent
+    }
+
+    fn at(&mut self, at: u64, event: Event) {
+        self.order += 1;
+        self.queue.insert((at, self.order), event);
+    }
+
+    fn soon(&mut self, event: Event) {
+        let delay = if self.now < HEAL_MS {
+            self.options.delay_ms
+        } else {
+            20
+        };
+        let delay = 1 + self.below(delay);
+        self.at(self.now + delay, event);
+    }
+
+    fn run(&mut self) -> Digest {
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            if at > END_MS {
+                break;
+            }
+            self.now = at;
+            self.happen(event);
+        }
+        self.check_liveness();
+        std::mem::replace(&mut self.history, Domain::Simulation.hasher()).digest()
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Message { to, from, message } => self.input(to, message.into_input(from)),
+            Event::Input { to, life, input } => {
+                if self.peers[to].life == life {
+                    self.input(to, input);
+                }
+            }
+            Event::AskBlock { to, asker, block } => self.serve_block(to, asker, &block),
+            Event::AskSync { to, asker, from } => self.serve_sync(to, asker, from),
+            Event::Batch { to, sequence } => {
+                // Late ones may have been ordered already.
+                let mut chain = self.peers[to].disk.chain.iter();
+                if !chain.any(|(block, _)| sequences(block).any(|s| s == sequence)) {
+                    self.peers[to].batches.insert(sequence);
+                    self.update_pending(to);
+                }
+            }
+            Event::Crash(peer) => self.crash(peer),
+            Event::Restart(peer) => self.restart(peer),
+        }
+    }
+
+    fn crash(&mut self, peer: usize) {
+        if self.peers[peer].engine.take().is_some() {
+            self.peers[peer].life += 1;
+            let down = 1 + self.below(2_000);
+            self.at(self.now + down, Event::Restart(peer));
+        }
+    }
+
+    fn restart(&mut self, place: usize) {
+        let peer = &mut self.peers[place];
+        let skip = peer.disk.chain.len().saturating_sub(ANCESTRY_BLOCKS);
+        let recovered = peer.disk.safety.clone().map(|safety| Recovered {
+            safety,
+            committed: peer.disk.chain[skip..]
+                .iter()
+                .map(|(b, _)| b.header.clone())
+                .collect(),
+            certificate: peer.disk.chain.last().and_then(|(_, cc)| cc.clone()),
+            blocks: peer.disk.blocks.values().cloned().collect(),
+        });
+        let signatures = Arc::new(Quick(peer.index));
+        peer.engine = Some(Engine::new(
+            config(&[1; 4], peer.index.0),
+            signatures,
+            recovered,
+        ));
+        peer.pending = false;
+        peer.in_flight.clear();
+        peer.target = Height(0);
+        self.input(place, Input::Start);
+        self.update_pending(place);
+    }
+
+    fn input(&mut self, place: usize, input: Input) {
+        let now = Now(self.now);
+        let Some(engine) = &mut self.peers[place].engine else {
+            return;
+        };
+        let step = engine.handle(now, input);
+        let crash = self.now < HEAL_MS && self.below(10_000) < self.options.crashes;
+        if crash && self.below(2) == 0 {
+            return self.crash(place);
+        }
+        let disk = &mut self.peers[place].disk;
+        for write in step.writes {
+            match write {
+                Write::Safety(state) => disk.safety = Some(*state),
+                Write::Block(block) => {
+                    disk.blocks.insert(block.id(), Block::clone(&block));
+                }
+            }
+        }
+        if crash {
+            return self.crash(place);
+        }
+        for action in step.actions {
+            self.act(place, action);
+        }
+    }
+
+    fn act(&mut self, place: usize, action: Action) {
+        let life = self.peers[place].life;
+        match action {
+            Action::Send { to, message } => self.send(place, to, &message),
+            Action::Broadcast(message) => {
+                for to in (0..4).map(ValidatorIndex) {
+                    if to != self.peers[place].index {
+                        self.send(place, to, &message);
+                    }
+                }
+            }
+            Action::RequestPayload {
+                view,
+                ancestors,
+                due,
+                ..
+            } => {
+                let input = self.payload(place, view, &ancestors, due);
+                self.soon(Event::Input {
+                    to: place,
+                    life,
+                    input,
+                });
+            }
+            Action::CheckProposal { block, ancestors } => {
+                let valid = self.check(place, &block, &ancestors);
+                let input = Input::ProposalChecked {
+                    block: block.id(),
+                    valid,
+                };
+                self.soon(Event::Input {
+                    to: place,
+                    life,
+                    input,
+                });
+                self.note_in_flight(place, &block);
+            }
+            Action::Committed {
+                blocks,
+                certificate,
+            } => self.commit(place, &blocks, certificate),
+            Action::FetchBlock { block, from } => {
+                let to = self.place_of(from);
+                self.soon(Event::AskBlock {
+                    to,
+                    asker: place,
+                    block,
+                });
+            }
+            Action::Behind { height, from } => {
+                self.peers[place].target = height;
+                let (to, from) = (self.place_of(from), self.height(place).next());
+                self.soon(Event::AskSync {
+                    to,
+                    asker: place,
+                    from,
+                });
+            }
+            Action::WakeAt(at) => {
+                let input = Input::Tick;
+                self.at(
+                    at.max(self.now + 1),
+                    Event::Input {
+                        to: place,
+                        life,
+                        input,
+                    },
+                );
+            }
+            Action::Misbehaviour {
+                validator,
+                evidence,
+            } => {
+                assert_eq!(
+                    validator,
+                    ValidatorIndex(3),
+                    "seed {}: {evidence:?}",
+                    self.seed
+                );
+                assert!(self.options.twins, "seed {}: {evidence:?}", self.seed);
+                self.accused.insert(validator);
+            }
+            Action::Fork { .. } => panic!("seed {}: fork", self.seed),
+        }
+    }
+
+    /// Twins share one identity: a message to it reaches one of them.
+    fn place_of(&mut self, index: ValidatorIndex) -> usize {
+        let twin = index.0 == 3 && self.options.twins && self.below(2) == 1;
+        usize::from(index.0) + usize::from(twin)
+    }
+
+    fn send(&mut self, place: usize, to: ValidatorIndex, message: &Message) {
+        let to = self.place_of(to);
+        let (from, drop) = (self.peers[place].index, self.options.drop_percent);
+        let blind = self.options.blind == Some(to) && self.now < HEAL_MS;
+        if self.percent(drop) || blind && matches!(message, Message::Proposal(_)) {
+            return;
+        }
+        self.soon(Event::Message {
+            to,
+            from,
+            message: message.clone(),
+        });
+    }
+
+    fn height(&self, place: usize) -> Height {
+        Height(self.peers[place].disk.chain.len() as u64)
+    }
+
+    fn serve_block(&mut self, to: usize, asker: usize, id: &BlockId) {
+        let peer = &self.peers[to];
+        let Some(engine) = &peer.engine else {
+            return;
+        };
+        let committed = || {
+            peer.disk
+                .chain
+                .iter()
+                .map(|(b, _)| b)
+                .find(|b| b.id() == *id)
+        };
+        let block = engine.block(id).map(|block| Block::clone(block));
+        let block = block.or_else(|| peer.disk.blocks.get(id).or_else(committed).cloned());
+        let (from, life) = (peer.index, self.peers[asker].life);
+        let blind = self.options.blind == Some(asker) && self.now < HEAL_MS;
+        if let Some(block) = block.filter(|_| !blind) {
+            let input = Input::Block {
+                from,
+                block: Box::new(block),
+            };
+            self.soon(Event::Input {
+                to: asker,
+                life,
+                input,
+            });
+        }
+    }
+
+    fn serve_sync(&mut self, to: usize, asker: usize, from: Height) {
+        let (peer, life) = (&self.peers[to], self.peers[asker].life);
+        let start = (from.0 as usize).saturating_sub(1);
+        let rest = peer.disk.chain.get(start..).unwrap_or(&[]);
+        let end = rest.iter().take(20).rposition(|(_, cc)| cc.is_some());
+        if let Some(end) = end.filter(|_| peer.engine.is_some()) {
+            let input = Input::Synced {
+                from: peer.index,
+                blocks: rest[..=end]
+                    .iter()
+                    .map(|(block, _)| block.clone())
+                    .collect(),
+                certificate: rest[end].1.clone().expect("found by it"),
+            };
+            self.soon(Event::Input {
+                to: asker,
+                life,
+                input,
+            });
+        }
+        if self.height(asker) < self.peers[asker].target && self.peers[asker].engine.is_some() {
+            let next = ValidatorIndex(self.below(4) as u16);
+            let to = self.place_of(next);
+            let from = Height(self.height(asker).0 + 1);
+            self.at(self.now + 200, Event::AskSync { to, asker, from });
+        }
+    }
+
+    fn payload(&mut self, place: usize, view: View, ancestors: &[Arc<Block>], due: bool) -> Input {
+        let used: BTreeSet<u64> = ancestors
+            .iter()
+            .flat_map(|block| sequences(block))
+            .collect();
+        let peer = &self.peers[place];
+        let batches: Vec<_> = peer.batches.difference(&used).map(|s| batch(*s)).collect();
+        if batches.is_empty() && !due {
+            self.peers[place].pending = false;
+            return Input::PayloadPending(false);
+        }
+        for batch in &batches {
+            let height = Height(self.height(place).0 + ancestors.len() as u64 + 1);
+            self.peers[place]
+                .in_flight
+                .insert(batch.header.sequence, height);
+        }
+        Input::Payload {
+            view,
+            batches,
+            time: BlockTime(self.now),
+            ledger_height: Height(0),
+            ledger_root: Digest::ZERO,
+        }
+    }
+
+    fn check(&self, place: usize, block: &Block, ancestors: &[Arc<Block>]) -> bool {
+        let disk = &self.peers[place].disk;
+        let before = ancestors.iter().map(|block| &**block);
+        let before = before.chain(disk.chain.iter().map(|(block, _)| block));
+        let used: BTreeSet<u64> = before.flat_map(sequences).collect();
+        sequences(block).all(|sequence| !used.contains(&sequence))
+    }
+
+    fn note_in_flight(&mut self, place: usize, block: &Block) {
+        for sequence in sequences(block) {
+            self.peers[place]
+                .in_flight
+                .insert(sequence, block.header.height);
+        }
+        self.update_pending(place);
+    }
+
+    fn update_pending(&mut self, place: usize) {
+        let peer = &mut self.peers[place];
+        let pending = peer.batches.iter().any(|s| !peer.in_flight.contains_key(s));
+        if pending != peer.pending && peer.engine.is_some() {
+            peer.pending = pending;
+            self.input(place, Input::PayloadPending(pending));
+        }
+    }
+
+    fn commit(&mut self, place: usize, blocks: &[Arc<Block>], certificate: CommitCertificate) {
+        let seed = self.seed;
+        for block in blocks {
+            let height = block.header.height;
+            assert_eq!(height, self.height(place).next(), "seed {seed}: contiguous");
+            if self.peers[place].honest {
+                let first = *self.agreed.entry(height).or_insert_with(|| {
+                    for sequence in sequences(block) {
+                        assert!(self.ordered.insert(sequence), "seed {seed}: ordered twice");
+                    }
+                    block.id()
+                });
+                assert_eq!(first, block.id(), "seed {seed}: agreement at {height}");
+            }
+            let peer = &mut self.peers[place];
+            for sequence in sequences(block) {
+                peer.batches.remove(&sequence);
+            }
+            peer.in_flight.retain(|_, at| *at > height);
+            peer.disk
+                .blocks
+                .retain(|_, other| other.header.height > height);
+            peer.disk.chain.push((Block::clone(block), None));
+        }
+        let note = [&self.now.to_le_bytes()[..], &certificate.block.0.0].concat();
+        let history = std::mem::replace(&mut self.history, Domain::Simulation.hasher());
+        self.history = history.part(&note);
+        if let Some((_, cc)) = self.peers[place].disk.chain.last_mut() {
+            *cc = Some(certificate);
+        }
+        self.update_pending(place);
+    }
+
+    /// In the healed network a block is committed at least every heartbeat and a lost view or two,
+    /// everyone follows, and every batch is ordered.
+    fn check_liveness(&self) {
+        let seed = self.seed;
+        assert_eq!(
+            self.ordered.len(),
+            20,
+            "seed {seed}: every batch is ordered"
+        );
+        let highest = self.agreed.len();
+        for peer in self.peers.iter().filter(|peer| peer.honest) {
+            let chain = &peer.disk.chain;
+            assert!(
+                chain.len() + 3 >= highest,
+                "seed {seed}: {} of {highest}",
+                chain.len()
+            );
+            let fresh = chain
+                .iter()
+                .filter(|(b, _)| b.header.time > BlockTime(HEAL_MS))
+                .count();
+            assert!(
+                fresh >= 15,
+                "seed {seed}: only {fresh} blocks since the network healed"
+            );
+        }
+    }
+}
+
+fn sequences(block: &Block) -> impl Iterator<Item = u64> + '_ {
+    block.batches.iter().map(|batch| batch.header.sequence)
+}
+
+fn calm() -> Options {
+    Options {
+        twins: false,
+        drop_percent: 0,
+        delay_ms: 20,
+        crashes: 0,
+        outages: vec![],
+        blind: None,
+    }
+}
+
+#[test]
+fn a_calm_network_loses_no_view() {
+    let mut world = World::new(1, calm());
+    world.run();
+    let engine = world.peers[0].engine.as_ref().expect("up");
+    let lost = engine.view().0 - engine.committed().0.0;
+    assert!(lost <= 2, "{lost}");
+    assert!(world.agreed.len() >= 55, "{}", world.agreed.len());
+}
+
+#[test]
+fn drops_delays_and_crashes_around_every_write() {
+    for seed in 0..60 {
+        let options = Options {
+            drop_percent: 5 + seed % 30,
+            delay_ms: 10 << (seed % 6),
+            crashes: 5 * (seed % 8),
+            ..calm()
+        };
+        World::new(seed, options).run();
+    }
+}
+
+#[test]
+fn twins_that_share_a_key_divide_nobody() {
+    let mut caught = 0;
+    for seed in 100..140 {
+        let options = Options {
+            twins: true,
+            drop_percent: seed % 10,
+            delay_ms: 10 << (seed % 5),
+            crashes: 3 * (seed % 4),
+            ..calm()
+        };
+        let mut world = World::new(seed, options);
+        world.run();
+        caught += world.accused.len();
+    }
+    assert!(caught > 20, "twins were caught in {caught} of 40 networks");
+}
+
+/// Views are being lost when everyone goes down at once, again and again.
+#[test]
+fn restarts_of_everyone_in_the_middle_of_timeouts() {
+    for seed in 200..230 {
+        let options = Options {
+            drop_percent: 60,
+            delay_ms: 400,
+            outages: (1..9).map(|i| i * 2_000 + seed * 37 % 1_900).collect(),
+            ..calm()
+        };
+        World::new(seed, options).run();
+    }
+}
+
+/// One validator sees every vote and no block, while those who have the blocks crash over and
+/// over: it may hold a certificate for a block that only they have.
+#[test]
+fn certificates_for_blocks_that_only_crashed_nodes_hold() {
+    for seed in 300..330 {
+        let options = Options {
+            blind: Some((seed % 4) as usize),
+            drop_percent: 2,
+            delay_ms: 60,
+            crashes: 60,
+            outages: vec![6_000 + seed * 13, 12_000 + seed * 29],
+            ..calm()
+        };
+        World::new(seed, options).run();
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    let run = || {
+        let options = Options {
+            twins: true,
+            drop_percent: 10,
+            crashes: 10,
+            ..calm()
+        };
+        World::new(7, options).run()
+    };
+    assert_eq!(run(), run());
+}

@@ -1,0 +1,194 @@
+//! Verifying a rollup's contents and settlement from nothing but the genesis.
+//!
+//! ```text
+//! genesis ─▶ commit certificates ─▶ blocks ─▶ ALL envelopes of the rollup (Merkle roots)
+//!                                                 │ openings, decrypted bodies
+//!                                                 ▼
+//!                           transactions in order ─▶ settled proofs, root to root
+//! ```
+//!
+//! Proven here: finality, order, completeness, and what every opened envelope holds. Not provable
+//! from headers and openings: that an envelope without effect (unpaid, a duplicate, …) really has
+//! none. The report counts those; a settled proof over the range covers them, because validators
+//! checked it against the contents they derived themselves.
+
+mod delivery;
+mod report;
+mod settlement;
+
+use std::sync::Arc;
+
+use conclave_crypto::{BlsCommittee, BlsCommitteeError, Committee, CommitteeError};
+use conclave_light::{CertificateError, ChainError, ContentsError, Verifier, verify_ancestry};
+use conclave_seal::{KeyError, Tdh2};
+use conclave_types::{
+    Block, BlockHeader, BlockId, ChainId, CommitCertificate, EnvelopeId, Genesis, Height, RollupId,
+    StateRoot, TxIndex, codec, limits,
+};
+use rand_core::{OsRng, RngCore};
+
+pub use delivery::VerifiedDelivery;
+pub use report::{ProofReport, RangeReport, RangeRequest};
+
+use crate::ClientError;
+use crate::api::BlockView;
+
+/// Headers that may lie between a block and the certificate that covers it; many more than views
+/// fail in a row while anything is final.
+const TAIL_MAX: usize = 4096;
+/// Bytes of one header.
+const HEADER_BYTES_MAX: usize = 1024;
+
+/// Something that does not verify; it says exactly what.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The genesis has no valid committee.
+    #[error(transparent)]
+    Committee(#[from] CommitteeError),
+    /// A key of the genesis is not valid.
+    #[error(transparent)]
+    Keys(#[from] BlsCommitteeError),
+    /// The sealing key of the genesis is not valid.
+    #[error(transparent)]
+    SealingKey(#[from] KeyError),
+    /// The nodes did not serve what is to be verified.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A field is missing or does not decode.
+    #[error("[CV-SDK-040] height {height}: {what} is missing or malformed; ask another node")]
+    Malformed { height: Height, what: &'static str },
+    /// A certificate proves nothing.
+    #[error("height {height}: {source}")]
+    Certificate {
+        height: Height,
+        source: CertificateError,
+    },
+    /// Headers do not lead to the certificate.
+    #[error("height {height}: {source}")]
+    Chain { height: Height, source: ChainError },
+    /// The envelopes are not all, or not those, that the block ordered.
+    #[error("height {height}: {source}")]
+    Contents {
+        height: Height,
+        source: ContentsError,
+    },
+    /// A block of another height or chain was given.
+    #[error("[CV-SDK-041] height {height}: the block is of {found}; ask another node")]
+    WrongBlock { height: Height, found: String },
+    /// Two certified blocks do not follow each other.
+    #[error(
+        "[CV-SDK-042] height {height}: the block's parent is {found:?}, but {expected:?} is final before it; keep both certificates, the committee is at fault"
+    )]
+    Fork {
+        height: Height,
+        found: BlockId,
+        expected: BlockId,
+    },
+    /// An envelope is not what its header says.
+    #[error("[CV-SDK-043] height {height}, envelope {envelope}: {what}; ask another node")]
+    Envelope {
+        height: Height,
+        envelope: EnvelopeId,
+        what: &'static str,
+    },
+    /// Transactions are not numbered without a gap.
+    #[error(
+        "[CV-SDK-044] height {height}: the node numbers the first transaction {found}, it is {expected}; ask another node"
+    )]
+    Index {
+        height: Height,
+        expected: TxIndex,
+        found: TxIndex,
+    },
+    /// The node does not serve the heights asked for.
+    #[error("[CV-SDK-045] the node serves rollup {rollup} up to height {served} of {wanted}; wait until it has caught up")]
+    Short {
+        rollup: RollupId,
+        served: Height,
+        wanted: Height,
+    },
+    /// A settled proof does not verify, or does not connect.
+    #[error("[CV-SDK-046] the proof of auction {auction}: {reason}; the settlement is not to be relied on")]
+    Proof { auction: u64, reason: String },
+    /// The stated settled root is not where the proofs lead.
+    #[error("[CV-SDK-047] the proofs lead to root {found}, the node states {stated}; ask another node")]
+    SettledRoot { stated: String, found: StateRoot },
+}
+
+/// Everything that is needed to verify, made from the genesis alone.
+pub struct Auditor {
+    chain: ChainId,
+    committee: Committee,
+    signatures: BlsCommittee,
+    seal: Tdh2,
+}
+
+/// A block that 2f+1 validators made final.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinalBlock {
+    /// The block.
+    pub block: Block,
+    /// Its id.
+    pub id: BlockId,
+}
+
+impl Auditor {
+    /// Checks the genesis' keys and gets ready. Takes randomness for the weights of batched checks.
+    pub fn new(genesis: &Genesis) -> Result<Arc<Self>, VerifyError> {
+        let committee = Committee::from_genesis(genesis)?;
+        let weights: Vec<u16> = committee.members().iter().map(|m| m.weight).collect();
+        let mut seed = [0; 32];
+        OsRng.fill_bytes(&mut seed);
+        Ok(Arc::new(Self {
+            chain: genesis.chain_id(),
+            signatures: BlsCommittee::verifier(genesis)?,
+            seal: Tdh2::new(&genesis.sealing, &weights, None, seed)?,
+            committee,
+        }))
+    }
+
+    /// Verifies that a block is final. CPU-heavy: about a pairing.
+    pub fn block(&self, view: &BlockView) -> Result<FinalBlock, VerifyError> {
+        let height = Height(view.height);
+        let malformed = |what| VerifyError::Malformed { height, what };
+        let block: Block = decode(&view.block, limits::PROPOSAL_BYTES_MAX)
+            .ok_or_else(|| malformed("the block"))?;
+        if view.tail.len() > TAIL_MAX {
+            return Err(malformed("the certificate's tail"));
+        }
+        let mut headers = vec![block.header.clone()];
+        for header in &view.tail {
+            let header: BlockHeader =
+                decode(header, HEADER_BYTES_MAX).ok_or_else(|| malformed("a header of the tail"))?;
+            headers.push(header);
+        }
+        let certificate: CommitCertificate = decode(&view.certificate, limits::VOTE_BYTES_MAX)
+            .ok_or_else(|| malformed("the certificate"))?;
+        if block.header.height != height || block.header.chain != self.chain {
+            return Err(VerifyError::WrongBlock {
+                height,
+                found: format!("height {} of chain {}", block.header.height, block.header.chain),
+            });
+        }
+        let verifier = Verifier {
+            chain: self.chain,
+            committee: &self.committee,
+            signatures: &self.signatures,
+        };
+        verifier
+            .commit(&certificate)
+            .map_err(|source| VerifyError::Certificate { height, source })?;
+        verify_ancestry(&headers, &certificate)
+            .map_err(|source| VerifyError::Chain { height, source })?;
+        let id = block.id();
+        Ok(FinalBlock { block, id })
+    }
+}
+
+/// Decodes the canonical encoding in hexadecimal.
+fn decode<T: bincode::Decode<()>>(text: &str, bytes_max: usize) -> Option<T> {
+    if text.len() > 2 * bytes_max {
+        return None;
+    }
+    codec::decode(&hex::decode(text).ok()?, bytes_max).ok()
+}

@@ -1,0 +1,333 @@
+//! The node as its HTTP API, and an embedding program, see it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use conclave_crypto::Committee;
+use conclave_ledger::{Ledger, Outcome};
+use conclave_sdk::api::{
+    DeliveredEnvelope, DeliveryView, EnvelopeStage, EnvelopeView, EventView, ProofView, StatusView,
+};
+use conclave_sequencer::{DeliveryRecord, FateRecord, OutcomeRecord, ProofRecord, Refusal};
+use conclave_types::{
+    AccountId, Batch, BatchId, BlockHeader, Envelope, EnvelopeId, Genesis, Height, ProofSystem,
+    Receipt, RollupId, Signers, TxIndex, codec,
+};
+use crossbeam_channel::{Sender, TrySendError};
+use tokio::sync::{oneshot, watch};
+
+use crate::backend::{Backend, CertifiedBlock, Progress, ProverRecord};
+use crate::describe;
+use crate::records::{self, BlockRecord};
+use crate::replica::Event;
+use crate::shell::{Shell, Stage, lock};
+use crate::store::{KeyRange, Snapshot, StoreError, Table, keys};
+
+/// Headers followed at most to find the certificate that covers a block: a chain of uncertified
+/// blocks is as long as the views in a row that lost their commit votes.
+const TAIL_MAX: u64 = 1024;
+/// How many blocks a node may be behind what it knows to be final and still call itself ready.
+const READY_LAG_MAX: u64 = 32;
+
+/// A handle to a running node; cheap to share.
+pub struct NodeHandle {
+    shell: Arc<Shell>,
+    ingress: Sender<Event>,
+    tickets: AtomicU64,
+}
+
+impl NodeHandle {
+    pub(crate) fn new(shell: Arc<Shell>, ingress: Sender<Event>) -> Self {
+        Self { shell, ingress, tickets: AtomicU64::new(0) }
+    }
+
+    /// Reads the store; a store that cannot be read any more stops the node.
+    fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<Option<T>, StoreError>) -> Option<T> {
+        match self.shell.store.snapshot().and_then(|snapshot| read(&snapshot)) {
+            Ok(found) => found,
+            Err(error) => {
+                self.shell.stop(error.to_string());
+                None
+            }
+        }
+    }
+
+    fn fate(&self, id: EnvelopeId) -> Option<FateRecord> {
+        self.read(|snapshot| snapshot.get_value(Table::EnvelopeStatus, id.as_bytes()))
+    }
+
+    fn outcome(&self, height: Height) -> Option<OutcomeRecord> {
+        self.read(|snapshot| snapshot.get_value(Table::Events, keys::height(height)))
+    }
+
+    /// The first or last height of a rollup's deliveries in a range.
+    fn delivery_height(&self, range: &KeyRange, last: bool, table: Table) -> Option<Height> {
+        let row = self.read(|snapshot| match last {
+            true => snapshot.last(table, range),
+            false => snapshot.first(table, range),
+        });
+        keys::parse_rollup_height(&row?.0)
+    }
+
+    fn connected(&self) -> Signers {
+        let mut connected = Signers::default();
+        connected.insert(self.shell.own);
+        for peer in self.shell.transport.peers() {
+            if peer.connected.is_some() {
+                connected.insert(peer.index);
+            }
+        }
+        connected
+    }
+}
+
+impl Backend for NodeHandle {
+    async fn submit(&self, envelope: Envelope) -> Result<Receipt, Refusal> {
+        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        lock(&self.shell.answers).insert(ticket, answer);
+        let event = Event::Submit { ticket, envelope: Box::new(envelope) };
+        if let Err(error) = self.ingress.try_send(event) {
+            lock(&self.shell.answers).remove(&ticket);
+            return Err(match error {
+                TrySendError::Full(_) => Refusal::busy("this validator has more to do than it can"),
+                TrySendError::Disconnected(_) => Refusal::busy("this validator is stopping"),
+            });
+        }
+        match answered.await {
+            Ok(answer) => answer,
+            Err(_) => Err(Refusal::busy("this validator is stopping")),
+        }
+    }
+
+    fn genesis(&self) -> &Genesis {
+        &self.shell.genesis
+    }
+
+    fn ledger(&self) -> Arc<Ledger> {
+        lock(&self.shell.ledger).clone()
+    }
+
+    fn envelope(&self, id: EnvelopeId) -> Option<EnvelopeView> {
+        let view = |status, height: Option<Height>| EnvelopeView {
+            id: id.to_string(),
+            status,
+            height: height.map(|height| height.0),
+            code: None,
+            reason: None,
+        };
+        if let Some(fate) = self.fate(id) {
+            let Some(outcome) = fate.outcome else {
+                return Some(view(EnvelopeStage::Expired, None));
+            };
+            let (stage, failure) = describe::fate(&outcome);
+            let mut view = view(stage, Some(fate.height));
+            (view.code, view.reason) = failure.unzip();
+            return Some(view);
+        }
+        let stage = lock(&self.shell.stages).get(&id).copied();
+        if let Some(stage) = stage {
+            return Some(match stage {
+                Stage::Pending => view(EnvelopeStage::Pending, None),
+                Stage::Batched => view(EnvelopeStage::Batched, None),
+                Stage::Ordered(height) => view(EnvelopeStage::Ordered, Some(height)),
+            });
+        }
+        // After a restart, until it is batched again.
+        let waiting =
+            self.read(|snapshot| Ok(snapshot.contains(Table::Mempool, id.as_bytes())?.then_some(())));
+        waiting.map(|()| view(EnvelopeStage::Pending, None))
+    }
+
+    fn block(&self, height: Height) -> Option<CertifiedBlock> {
+        self.read(|snapshot| {
+            let read = |height: u64| -> Result<Option<BlockRecord>, StoreError> {
+                snapshot.get_value(Table::Blocks, keys::height(Height(height)))
+            };
+            let Some(record) = read(height.0)? else { return Ok(None) };
+            let covered = record.certificate.height.0.min(height.0 + TAIL_MAX);
+            let mut tail: Vec<BlockHeader> = Vec::new();
+            for next in height.0 + 1..=covered {
+                let Some(next) = read(next)? else { return Ok(None) };
+                tail.push(next.block.header);
+            }
+            let BlockRecord { block, certificate } = record;
+            Ok(Some(CertifiedBlock { block, tail, certificate }))
+        })
+    }
+
+    fn delivery(&self, rollup: RollupId, height: Height) -> Option<DeliveryView> {
+        self.read(|snapshot| {
+            let key = keys::rollup_height(rollup, height);
+            let record: Option<DeliveryRecord> = snapshot.get_value(Table::Deliveries, key)?;
+            record.map(|record| delivery_view(snapshot, record)).transpose()
+        })
+    }
+
+    fn next_delivery(&self, rollup: RollupId, from: Height, to: Height) -> Option<Height> {
+        let range = KeyRange::through(
+            &keys::rollup_height(rollup, from),
+            &keys::rollup_height(rollup, to),
+        );
+        self.delivery_height(&range, false, Table::Deliveries)
+    }
+
+    fn last_delivery(&self, rollup: RollupId, to: Height) -> Option<Height> {
+        let range = KeyRange::through(
+            &keys::rollup_height(rollup, Height(0)),
+            &keys::rollup_height(rollup, to),
+        );
+        self.delivery_height(&range, true, Table::Deliveries)
+    }
+
+    fn events(&self, height: Height) -> Vec<EventView> {
+        let Some(outcome) = self.outcome(height) else { return Vec::new() };
+        let event = |event| EventView {
+            height: height.0,
+            time_ms: outcome.time.0,
+            kind: describe::event_kind(event).into(),
+            text: describe::event_text(event),
+        };
+        outcome.events.iter().map(event).collect()
+    }
+
+    fn prover_record(&self, prover: AccountId) -> ProverRecord {
+        lock(&self.shell.provers).get(&prover).copied().unwrap_or_default()
+    }
+
+    fn proofs(&self, rollup: RollupId, from_index: u64, limit: usize) -> Vec<ProofView> {
+        let last = keys::rollup_index(rollup, TxIndex(u64::MAX));
+        let range = KeyRange::through(&keys::rollup_index(rollup, TxIndex(from_index)), &last);
+        let found = self.read(|snapshot| {
+            let mut views = Vec::new();
+            for (_, key) in snapshot.range(Table::ProofIndex, &range, limit)? {
+                let record: Option<ProofRecord> = snapshot.get_value(Table::Proofs, &key)?;
+                views.extend(record.map(|record| proof_view(&record, false)));
+            }
+            Ok(Some(views))
+        });
+        found.unwrap_or_default()
+    }
+
+    fn proof(&self, auction: u64) -> Option<ProofView> {
+        let key = records::proof(conclave_types::AuctionId(auction), ProofSystem::Winterfell);
+        let record: ProofRecord = self.read(|snapshot| snapshot.get_value(Table::Proofs, key))?;
+        Some(proof_view(&record, true))
+    }
+
+    fn progress(&self) -> watch::Receiver<Progress> {
+        self.shell.progress.subscribe()
+    }
+
+    fn status(&self) -> StatusView {
+        let metrics = &self.shell.metrics;
+        let progress = *self.shell.progress.borrow();
+        let finality = metrics.finality_percentiles();
+        let opening = metrics.opening_percentiles();
+        let leader = metrics.leader.load(Ordering::Relaxed);
+        StatusView {
+            chain: self.shell.genesis.chain_id().to_string(),
+            validator: self.shell.own.0,
+            view: metrics.view.load(Ordering::Relaxed),
+            leader: u16::try_from(leader).ok(),
+            committed_height: progress.committed.0,
+            executed_height: progress.executed.0,
+            block_time_ms: metrics.block_time_ms.load(Ordering::Relaxed),
+            peers_connected: self.connected().count() as u64 - 1,
+            mempool_envelopes: metrics.mempool.load(Ordering::Relaxed),
+            envelopes_ordered: metrics.envelopes.load(Ordering::Relaxed),
+            transactions_ordered: metrics.transactions.load(Ordering::Relaxed),
+            finality_ms_p50: finality.map(|(p50, _)| p50),
+            finality_ms_p99: finality.map(|(_, p99)| p99),
+            opening_ms_p50: opening.map(|(p50, _)| p50),
+            opening_ms_p99: opening.map(|(_, p99)| p99),
+        }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        let committee = Committee::from_genesis(&self.shell.genesis).map_err(|e| e.to_string())?;
+        if !committee.has_quorum(&self.connected()) {
+            return Err("not connected to a quorum of the committee".into());
+        }
+        let progress = *self.shell.progress.borrow();
+        match progress.executed.0 + READY_LAG_MAX < progress.committed.0 {
+            true => Err(format!(
+                "executed {} of {} final blocks",
+                progress.executed, progress.committed
+            )),
+            false => Ok(()),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let peers = self.connected().count() - 1;
+        let pending = self.shell.writer.pending_bytes();
+        self.shell.metrics.text(peers, pending, self.shell.transport.metrics())
+    }
+}
+
+/// A stored delivery with the envelopes it speaks of.
+fn delivery_view(snapshot: &Snapshot, record: DeliveryRecord) -> Result<DeliveryView, StoreError> {
+    let delivery = record.delivery;
+    let mut batches: Vec<(BatchId, Batch)> = Vec::new();
+    let mut envelopes = Vec::with_capacity(delivery.entries.len());
+    for (entry, placed) in delivery.entries.iter().zip(&record.placed) {
+        if !batches.iter().any(|(id, _)| *id == placed.batch) {
+            let batch: Option<Batch> =
+                snapshot.get_value(Table::Batches, placed.batch.as_bytes())?;
+            batches.extend(batch.map(|batch| (placed.batch, batch)));
+        }
+        let batch = batches.iter().find(|(id, _)| *id == placed.batch);
+        let Some(envelope) =
+            batch.and_then(|(_, batch)| batch.envelopes.get(placed.position as usize))
+        else {
+            continue;
+        };
+        let transactions = match entry.outcome {
+            Outcome::Delivered { first, transactions } => {
+                let start = (first.0 - delivery.first.0) as usize;
+                delivery.transactions[start..start + transactions as usize].to_vec()
+            }
+            _ => Vec::new(),
+        };
+        envelopes.push(DeliveredEnvelope {
+            id: entry.envelope.to_string(),
+            payer: envelope.header.core.payer.to_string(),
+            header: hex::encode(codec::encode(&envelope.header)),
+            outcome: describe::outcome(&entry.outcome).into(),
+            opening: placed.opening.map(|m| m.to_string()),
+            body: placed.opening.map(|_| hex::encode(&envelope.body)),
+            transactions: transactions.iter().map(hex::encode).collect(),
+        });
+    }
+    Ok(DeliveryView {
+        rollup: delivery.rollup.0,
+        height: delivery.height.0,
+        time_ms: record.time.0,
+        first_index: delivery.first.0,
+        envelopes,
+        stream_digest: delivery.digest.to_string(),
+        block: None,
+    })
+}
+
+fn proof_view(record: &ProofRecord, with_bytes: bool) -> ProofView {
+    let submission = &record.submission;
+    ProofView {
+        auction: submission.auction.0,
+        rollup: record.range.rollup.0,
+        system: describe::system(submission.system).into(),
+        program: record.program.to_string(),
+        prover: record.prover.to_string(),
+        from_index: record.range.from.0,
+        to_index: record.range.to.0,
+        from_height: record.range.from_height.0,
+        to_height: record.range.to_height.0,
+        old_root: record.old_root.to_string(),
+        new_root: submission.new_root.to_string(),
+        excluded: submission.excluded.clone(),
+        height: record.height.0,
+        proof: with_bytes.then(|| hex::encode(&submission.proof)),
+        proof_bytes: submission.proof.len() as u64,
+    }
+}

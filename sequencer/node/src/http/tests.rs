@@ -1,0 +1,9 @@
+//! The API over real HTTP on a loopback port, served from an in-memory chain that a real ledger
+//! executes.
+
+mod chain;
+mod errors;
+mod routes;
+mod server;
+mod serving;
+mod streams;

@@ -1,0 +1,192 @@
+//! From what is on disk to running cores.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use conclave_consensus::{self as agreement, ANCESTRY_BLOCKS, SafetyState};
+use conclave_ledger::Ledger;
+use conclave_sequencer::{self as sequencing, LedgerReference, OutcomeRecord, ROOTS_KEPT};
+use conclave_types::{
+    Batch, BatchRef, Block, CommitCertificate, Digest, Envelope, Genesis, Height, codec,
+};
+
+use crate::records::{BODY, BlockRecord, RECORD_BYTES_MAX, SnapshotRecord};
+use crate::store::{KeyRange, Row, Snapshot, StoreError, Table, keys};
+
+/// Rows read at a time.
+const PAGE_ROWS: usize = 1024;
+/// A snapshot of the ledger with its held bids.
+const SNAPSHOT_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// A store that does not hold what it must.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// Reading failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record is missing or wrong.
+    #[error(
+        "[CV-NODE-020] the store is damaged: {what}; restore it from a backup of the same moment, or remove this validator: never start it with an emptied store under the same keys"
+    )]
+    Damaged { what: String },
+}
+
+/// Everything that the cores start from.
+pub(crate) struct Recovered {
+    /// `None` for a validator that never ran.
+    pub(crate) agreement: Option<agreement::Recovered>,
+    pub(crate) sequencing: sequencing::Recovered,
+    /// Final blocks after the ledger's height, to be executed again.
+    pub(crate) replay: Vec<(Arc<Block>, CommitCertificate)>,
+}
+
+/// Reads the store.
+pub(crate) fn recover(snapshot: &Snapshot, genesis: &Genesis) -> Result<Recovered, RecoveryError> {
+    let committed = last_height(snapshot, Table::Blocks)?;
+    let (height, ledger, held) = ledger(snapshot, genesis)?;
+    if height > committed {
+        return Err(damaged(format!("the ledger is at {height}, the blocks end at {committed}")));
+    }
+    let tip = match height.0 {
+        0 => LedgerReference { height: Height(0), root: ledger.root() },
+        _ => LedgerReference::of(&block(snapshot, height)?.block.header),
+    };
+    let replay = (height.0 + 1..=committed.0).map(|height| {
+        let record = block(snapshot, Height(height))?;
+        Ok((Arc::new(record.block), record.certificate))
+    });
+    let replay = replay.collect::<Result<Vec<_>, RecoveryError>>()?;
+    let (batches, certificates) = unordered(snapshot)?;
+    let mempool = values::<Envelope>(snapshot, Table::Mempool)?;
+    let sequencing = sequencing::Recovered {
+        ledger: Arc::new(ledger),
+        height,
+        held: held.into_iter().map(Arc::new).collect(),
+        mempool,
+        batches,
+        certificates,
+        roots: roots(snapshot, height)?,
+        tip,
+        committed,
+    };
+    Ok(Recovered { agreement: agreement(snapshot, genesis, committed)?, sequencing, replay })
+}
+
+fn agreement(
+    snapshot: &Snapshot,
+    genesis: &Genesis,
+    committed: Height,
+) -> Result<Option<agreement::Recovered>, RecoveryError> {
+    let safety: Option<SafetyState> = snapshot.get_value(Table::Safety, keys::SAFETY)?;
+    if safety.is_none() && committed.0 == 0 {
+        return Ok(None);
+    }
+    let first = committed.0.saturating_sub(ANCESTRY_BLOCKS as u64) + 1;
+    let mut certificate = None;
+    let mut headers = Vec::new();
+    for height in first..=committed.0 {
+        let record = block(snapshot, Height(height))?;
+        headers.push(record.block.header);
+        certificate = Some(record.certificate);
+    }
+    Ok(Some(agreement::Recovered {
+        // Somebody who has only synced so far has blocks and no signatures.
+        safety: safety.unwrap_or_else(|| SafetyState::genesis(genesis.chain_id())),
+        committed: headers,
+        certificate,
+        blocks: values(snapshot, Table::PendingBlocks)?,
+    }))
+}
+
+fn ledger(
+    snapshot: &Snapshot,
+    genesis: &Genesis,
+) -> Result<(Height, Ledger, Vec<Envelope>), RecoveryError> {
+    let Some((key, value)) = snapshot.last(Table::LedgerSnapshots, &KeyRange::all())? else {
+        return Ok((Height(0), Ledger::genesis(genesis), Vec::new()));
+    };
+    let record: SnapshotRecord = codec::decode(&value, SNAPSHOT_BYTES_MAX)
+        .map_err(|error| damaged(format!("a ledger snapshot: {error}")))?;
+    let ledger = Ledger::restore(&record.ledger)
+        .map_err(|error| damaged(format!("a ledger snapshot: {error}")))?;
+    let height =
+        keys::parse_height(&key).ok_or_else(|| damaged("the key of a ledger snapshot".into()))?;
+    Ok((height, ledger, record.held))
+}
+
+fn roots(snapshot: &Snapshot, height: Height) -> Result<Vec<(Height, Digest)>, RecoveryError> {
+    let first = Height(height.0.saturating_sub(ROOTS_KEPT));
+    let range = KeyRange::through(&keys::height(first), &keys::height(height));
+    let mut roots = BTreeMap::new();
+    for (key, value) in snapshot.range(Table::Events, &range, ROOTS_KEPT as usize + 1)? {
+        let record: OutcomeRecord = codec::decode(&value, RECORD_BYTES_MAX)
+            .map_err(|error| damaged(format!("an outcome: {error}")))?;
+        if let Some(height) = keys::parse_height(&key) {
+            roots.insert(height, record.root);
+        }
+    }
+    Ok(roots.into_iter().collect())
+}
+
+fn unordered(snapshot: &Snapshot) -> Result<(Vec<Arc<Batch>>, Vec<BatchRef>), RecoveryError> {
+    let (mut batches, mut certificates) = (Vec::new(), Vec::new());
+    for (key, value) in rows(snapshot, Table::Unordered)? {
+        let Some((id, [mark])) = key.split_first_chunk::<32>() else {
+            return Err(damaged("the key of an unordered batch".into()));
+        };
+        if *mark == BODY {
+            let body: Option<Batch> = snapshot.get_value(Table::Batches, id)?;
+            batches.extend(body.map(Arc::new));
+        } else {
+            let reference = codec::decode(&value, RECORD_BYTES_MAX)
+                .map_err(|error| damaged(format!("a certificate: {error}")))?;
+            certificates.push(reference);
+        }
+    }
+    Ok((batches, certificates))
+}
+
+/// A committed block that must be there.
+pub(crate) fn block(snapshot: &Snapshot, height: Height) -> Result<BlockRecord, RecoveryError> {
+    let record = snapshot.get_value(Table::Blocks, keys::height(height))?;
+    record.ok_or_else(|| damaged(format!("block {height} is missing")))
+}
+
+fn last_height(snapshot: &Snapshot, table: Table) -> Result<Height, RecoveryError> {
+    match snapshot.last(table, &KeyRange::all())? {
+        None => Ok(Height(0)),
+        Some((key, _)) => {
+            keys::parse_height(&key).ok_or_else(|| damaged("the key of a block".into()))
+        }
+    }
+}
+
+fn values<T: bincode::Decode<()>>(
+    snapshot: &Snapshot,
+    table: Table,
+) -> Result<Vec<T>, RecoveryError> {
+    let rows = rows(snapshot, table)?.into_iter();
+    let decode = |(_, value): Row| {
+        codec::decode(&value, RECORD_BYTES_MAX)
+            .map_err(|error| damaged(format!("a record of {}: {error}", table.name())))
+    };
+    rows.map(decode).collect()
+}
+
+fn rows(snapshot: &Snapshot, table: Table) -> Result<Vec<Row>, RecoveryError> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut range = KeyRange::all();
+    loop {
+        let page = snapshot.range(table, &range, PAGE_ROWS)?;
+        let done = page.len() < PAGE_ROWS;
+        rows.extend(page);
+        match rows.last() {
+            Some((last, _)) if !done => range = KeyRange::after(last),
+            _ => return Ok(rows),
+        }
+    }
+}
+
+fn damaged(what: String) -> RecoveryError {
+    RecoveryError::Damaged { what }
+}

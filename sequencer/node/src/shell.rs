@@ -1,0 +1,366 @@
+//! Carries out what the replica asks for: writes, messages, work, fetches, answers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use conclave_consensus as agreement;
+use conclave_ledger::{Ledger, LedgerEvent};
+use conclave_sequencer::{self as sequencing, Fetch, OpeningRecord, Refusal, Work};
+use conclave_types::{
+    AccountId, Batch, BatchId, BlockId, EnvelopeId, Genesis, Height, Receipt, ShareLane, Signers,
+    ValidatorIndex, codec,
+};
+use rand::seq::SliceRandom;
+use tokio::sync::{oneshot, watch};
+
+use crate::backend::{Progress, ProverRecord};
+use crate::metrics::Metrics;
+use crate::records;
+use crate::replica::{Effect, Event, PeerMessage, Record};
+use crate::serve::{Request, Response};
+use crate::store::{Store, StoreWriter, Table, WriteBatch, keys};
+use crate::transport::{Class, TransportHandle, bounds};
+
+/// How long one peer may take to answer a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An own submission on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Pending,
+    Batched,
+    Ordered(Height),
+}
+
+/// Everything that carrying out effects needs; shared by the core's thread, the writer's callbacks
+/// and the fetching tasks.
+pub(crate) struct Shell {
+    pub(crate) genesis: Genesis,
+    pub(crate) own: ValidatorIndex,
+    pub(crate) store: Store,
+    pub(crate) writer: StoreWriter,
+    pub(crate) transport: TransportHandle,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) events: crossbeam_channel::Sender<Event>,
+    pub(crate) workers: crate::workers::Workers,
+    pub(crate) metrics: Metrics,
+    pub(crate) answers: Mutex<HashMap<u64, oneshot::Sender<Result<Receipt, Refusal>>>>,
+    pub(crate) stages: Mutex<HashMap<EnvelopeId, Stage>>,
+    pub(crate) ledger: Mutex<Arc<Ledger>>,
+    pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) provers: Mutex<BTreeMap<AccountId, ProverRecord>>,
+    pub(crate) stop: watch::Sender<Option<String>>,
+    /// Batches of writes that are not durable yet.
+    pub(crate) outstanding: AtomicUsize,
+    /// The last final height, for asking what comes after it.
+    pub(crate) committed: AtomicU64,
+    pub(crate) fetching: Mutex<BTreeSet<Vec<u8>>>,
+    /// Dropped last, so that its receiver knows when the store's file is released.
+    pub(crate) _released: oneshot::Sender<()>,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shell {
+    /// Carries out one effect. [`Effect::WakeAt`] is the caller's.
+    pub(crate) fn perform(self: &Arc<Self>, effect: Effect) {
+        match effect {
+            Effect::Durable { records, then } => self.persist(records, then),
+            Effect::Send { to, message } if to == self.own => {
+                self.give(Event::Peer { from: to, message });
+            }
+            Effect::Send { to, message } => {
+                let bytes = Bytes::from(codec::encode(&message));
+                if let Err(error) = self.transport.send(to, class_of(&message), bytes) {
+                    tracing::debug!(to = to.0, %error, "message not sent; it will be repeated");
+                }
+            }
+            Effect::Broadcast(message) => self.broadcast(&message),
+            Effect::Answer { ticket, answer } => self.answer(ticket, answer),
+            Effect::Work(work) => self.work(work),
+            Effect::Fetch(fetch) => self.fetch(fetch),
+            Effect::FetchBlock { block, from } => self.fetch_block(block, from),
+            Effect::Sync { height, from } => self.sync(height, from),
+            Effect::Committed { blocks, .. } => {
+                if let Some(last) = blocks.last() {
+                    let height = last.header.height;
+                    self.committed.store(height.0, Ordering::Relaxed);
+                    self.metrics.committed(last, blocks.len());
+                    self.progress.send_modify(|progress| progress.committed = height);
+                }
+            }
+            Effect::Executed(published) => self.executed(*published),
+            Effect::Finalised { height, envelopes } => self.finalised(height, &envelopes),
+            Effect::Misbehaviour { validator, what, .. } => {
+                tracing::warn!(validator = validator.0, what, "a peer broke the protocol");
+                self.metrics.misbehaviour();
+            }
+            Effect::Stop { reason } => self.stop(reason),
+            Effect::WakeAt(_) => {}
+        }
+    }
+
+    /// Ends the node, loudly.
+    pub(crate) fn stop(&self, reason: String) {
+        tracing::error!(reason, "the node stops");
+        self.stop.send_if_modified(|stop| {
+            let first = stop.is_none();
+            if first {
+                *stop = Some(reason);
+            }
+            first
+        });
+    }
+
+    fn give(&self, event: Event) {
+        // The core ends only with the node.
+        let _ = self.events.send(event);
+    }
+
+    fn persist(self: &Arc<Self>, records: Vec<Record>, then: Vec<Effect>) {
+        if records.is_empty() && self.outstanding.load(Ordering::Acquire) == 0 {
+            then.into_iter().for_each(|effect| self.perform(effect));
+            return;
+        }
+        let mut batch = WriteBatch::new();
+        let mut ended = Vec::new();
+        for record in &records {
+            records::put(&mut batch, record);
+            if let Record::Sequencing(sequencing::Write::Fate(id, _)) = record {
+                ended.push(*id);
+            }
+        }
+        self.outstanding.fetch_add(1, Ordering::AcqRel);
+        let shell = Arc::clone(self);
+        let queued = self.writer.enqueue(batch, move |result| {
+            match result {
+                Ok(()) => {
+                    if !ended.is_empty() {
+                        let mut stages = lock(&shell.stages);
+                        for id in &ended {
+                            stages.remove(id);
+                        }
+                    }
+                    then.into_iter().for_each(|effect| shell.perform(effect));
+                }
+                Err(error) => shell.stop(error.to_string()),
+            }
+            shell.outstanding.fetch_sub(1, Ordering::AcqRel);
+        });
+        if let Err(error) = queued {
+            self.stop(error.to_string());
+        }
+    }
+
+    fn broadcast(&self, message: &PeerMessage) {
+        if let PeerMessage::Sequencing(sequencing::Message::Batch(batch)) = message {
+            let mut stages = lock(&self.stages);
+            for envelope in &batch.envelopes {
+                stages.insert(envelope.header.id(), Stage::Batched);
+            }
+        }
+        let bytes = Bytes::from(codec::encode(message));
+        if let Err(error) = self.transport.broadcast(class_of(message), bytes) {
+            tracing::debug!(%error, "message not sent; it will be repeated");
+        }
+    }
+
+    fn answer(&self, ticket: u64, answer: Result<Receipt, Refusal>) {
+        match &answer {
+            Ok(receipt) => {
+                self.metrics.admitted();
+                lock(&self.stages).entry(receipt.envelope).or_insert(Stage::Pending);
+            }
+            Err(_) => self.metrics.refused(),
+        }
+        if let Some(waiting) = lock(&self.answers).remove(&ticket) {
+            // A client that has left does not need its receipt.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    fn work(&self, work: Work) {
+        self.workers.submit(work);
+    }
+
+    fn finalised(&self, height: Height, envelopes: &[(EnvelopeId, u64)]) {
+        let mut stages = lock(&self.stages);
+        for (id, latency_ms) in envelopes {
+            stages.insert(*id, Stage::Ordered(height));
+            self.metrics.finality(*latency_ms);
+        }
+    }
+
+    fn executed(&self, published: sequencing::Published) {
+        self.metrics.executed(&published);
+        let mut provers = lock(&self.provers);
+        published.executed.events.iter().for_each(|event| count(&mut provers, event));
+        drop(provers);
+        *lock(&self.ledger) = published.ledger;
+        self.progress.send_modify(|progress| progress.executed = published.height);
+    }
+
+    // ---- fetching ---------------------------------------------------------------------------
+
+    /// Runs a fetch unless the same one runs already.
+    fn once<F>(self: &Arc<Self>, key: Vec<u8>, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if !lock(&self.fetching).insert(key.clone()) {
+            return;
+        }
+        let shell = Arc::clone(self);
+        self.runtime.spawn(async move {
+            task.await;
+            lock(&shell.fetching).remove(&key);
+        });
+    }
+
+    fn fetch(self: &Arc<Self>, fetch: Fetch) {
+        let shell = Arc::clone(self);
+        match fetch {
+            Fetch::Batch { id, holders } => {
+                let key = id.as_bytes().to_vec();
+                self.once(key, async move { shell.fetch_batch(id, holders).await });
+            }
+            Fetch::Openings { height, lane } => shell.reopen(height, lane),
+            Fetch::Shares { height, lane } => {
+                let mut key = b"shares".to_vec();
+                key.extend(keys::height_lane(height, lane));
+                self.once(key, async move { shell.fetch_shares(height, lane).await });
+            }
+        }
+    }
+
+    async fn fetch_batch(&self, id: BatchId, holders: Signers) {
+        let stored = self.store.snapshot().and_then(|snapshot| {
+            snapshot.get_value::<Batch>(Table::Batches, id.as_bytes())
+        });
+        match stored {
+            Ok(Some(batch)) => {
+                return self.give(Event::Sequencing(sequencing::Input::Fetched(Arc::new(batch))));
+            }
+            Ok(None) => {}
+            Err(error) => return self.stop(error.to_string()),
+        }
+        let mut holders: Vec<ValidatorIndex> =
+            holders.iter().filter(|holder| *holder != self.own).collect();
+        holders.shuffle(&mut rand::thread_rng());
+        for holder in holders {
+            if let Some(Response::Batch(Some(batch))) = self.ask(holder, Request::Batch(id)).await
+                && batch.header.id() == id
+            {
+                let batch = Arc::new(*batch);
+                return self.give(Event::Sequencing(sequencing::Input::Fetched(batch)));
+            }
+        }
+    }
+
+    fn reopen(&self, height: Height, lane: ShareLane) {
+        let record = self.store.snapshot().and_then(|snapshot| {
+            snapshot.get_value::<OpeningRecord>(Table::Openings, keys::height_lane(height, lane))
+        });
+        match record {
+            Ok(Some(record)) => {
+                let verdicts = record.verdicts;
+                let input = sequencing::Input::Reopened { height, lane, verdicts };
+                self.give(Event::Sequencing(input));
+            }
+            Ok(None) => {
+                let input = sequencing::Input::NotReopened { height, lane };
+                self.give(Event::Sequencing(input));
+            }
+            Err(error) => self.stop(error.to_string()),
+        }
+    }
+
+    async fn fetch_shares(&self, height: Height, lane: ShareLane) {
+        for peer in self.transport.peers() {
+            let request = Request::Shares { height, lane };
+            if let Some(Response::Shares(Some(bundle))) = self.ask(peer.index, request).await {
+                let message = PeerMessage::Sequencing(sequencing::Message::Shares(bundle));
+                self.give(Event::Peer { from: peer.index, message });
+            }
+        }
+    }
+
+    fn fetch_block(self: &Arc<Self>, block: BlockId, from: ValidatorIndex) {
+        let shell = Arc::clone(self);
+        let mut key = block.as_bytes().to_vec();
+        key.extend(from.0.to_be_bytes());
+        self.once(key, async move {
+            if let Some(Response::Block(Some(block))) = shell.ask(from, Request::Block(block)).await {
+                let input = agreement::Input::Block { from, block };
+                shell.give(Event::Agreement(Box::new(input)));
+            }
+        });
+    }
+
+    /// Asks for blocks after ours until `height` is reached or nobody has more.
+    fn sync(self: &Arc<Self>, height: Height, from: ValidatorIndex) {
+        let shell = Arc::clone(self);
+        self.once(b"sync".to_vec(), async move {
+            let mut peers: Vec<ValidatorIndex> =
+                shell.transport.peers().iter().map(|peer| peer.index).collect();
+            peers.retain(|peer| *peer != from);
+            peers.insert(0, from);
+            for peer in peers {
+                let next = Height(shell.committed.load(Ordering::Relaxed)).next();
+                if next > height {
+                    return;
+                }
+                let Some(Response::Blocks { blocks, certificate: Some(certificate) }) =
+                    shell.ask(peer, Request::Blocks { from: next }).await
+                else {
+                    continue;
+                };
+                let input = agreement::Input::Synced { from: peer, blocks, certificate };
+                shell.give(Event::Agreement(Box::new(input)));
+                return;
+            }
+        });
+    }
+
+    async fn ask(&self, peer: ValidatorIndex, request: Request) -> Option<Response> {
+        let bytes = Bytes::from(codec::encode(&request));
+        let answer = self.transport.request(peer, bytes, REQUEST_TIMEOUT).await.ok()?;
+        match codec::decode(&answer, bounds::RESPONSE_BYTES_MAX) {
+            Ok(response) => Some(response),
+            Err(error) => {
+                self.transport.punish(peer, &error.to_string());
+                None
+            }
+        }
+    }
+}
+
+/// Counts what the ledger keeps no history of.
+pub(crate) fn count(provers: &mut BTreeMap<AccountId, ProverRecord>, event: &LedgerEvent) {
+    match event {
+        LedgerEvent::Paid { payment, .. } => {
+            provers.entry(payment.prover).or_default().settled += 1;
+        }
+        LedgerEvent::DeadlineMissed { prover, .. } => {
+            provers.entry(*prover).or_default().missed += 1;
+        }
+        _ => {}
+    }
+}
+
+/// Votes never wait behind bulk.
+fn class_of(message: &PeerMessage) -> Class {
+    match message {
+        PeerMessage::Agreement(_)
+        | PeerMessage::Sequencing(
+            sequencing::Message::Stored(_) | sequencing::Message::Certified(_),
+        ) => Class::Consensus,
+        PeerMessage::Sequencing(sequencing::Message::Shares(_)) => Class::Shares,
+        PeerMessage::Sequencing(sequencing::Message::Batch(_)) => Class::Dispersal,
+    }
+}

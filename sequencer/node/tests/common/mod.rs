@@ -1,0 +1,285 @@
+//! A committee of real nodes on loopback, each with its own directory.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use conclave_crypto::{BlsSecret, EdSecret};
+use conclave_market::{OrderedTransaction, ProofRejected, Verifier};
+use conclave_node::backend::Backend;
+use conclave_node::{Node, NodeConfig, NodeError, NodeHandle, NodeKeys};
+use conclave_seal::{Ceremony, KeyGeneration, KeyShares};
+use conclave_types::{
+    Allocation, Amount, BlockTime, Bucket, Digest, Envelope, EnvelopeCore, EnvelopeId, Epoch,
+    Genesis, Height, ProgramVersion, ProofPolicy, ProofSystem, ReleaseRule, RollupConfig, RollupId,
+    Sequence, StateRoot, Statement, SystemOp, ValidatorIndex, ValidatorInfo, codec,
+};
+use rand_core::OsRng;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Longer than anything here takes on a busy machine; a test that waits this long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// No program: the rollups of these tests only want order.
+struct NoPrograms;
+
+impl Verifier for NoPrograms {
+    fn knows(&self, _: &ProgramVersion) -> bool {
+        true
+    }
+
+    fn verify(
+        &self,
+        _: &Statement,
+        _: ProofSystem,
+        _: &[OrderedTransaction],
+        _: &[u32],
+        _: &[u8],
+    ) -> Result<(), ProofRejected> {
+        Err(ProofRejected { code: "CV-TEST-001", reason: "there are no programs here".into() })
+    }
+}
+
+struct Member {
+    bls: [u8; 32],
+    transport: [u8; 32],
+    shares: Vec<u8>,
+    listen: SocketAddr,
+    data_dir: PathBuf,
+}
+
+/// The committee; nodes are started and stopped one by one.
+pub(crate) struct Network {
+    pub(crate) genesis: Genesis,
+    pub(crate) payer: EdSecret,
+    sequence: u64,
+    members: Vec<Member>,
+    _dir: TempDir,
+}
+
+/// A node that runs.
+pub(crate) struct Running {
+    pub(crate) handle: Arc<NodeHandle>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), NodeError>>,
+}
+
+impl Running {
+    /// Stops it in order.
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).expect("the node listens");
+        drop(self.handle);
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("stops in time")
+            .expect("does not panic")
+            .expect("stops without an error");
+    }
+
+    /// Waits until the executed height is at least `height`.
+    pub(crate) async fn executed(&self, height: Height) {
+        let mut progress = self.handle.progress();
+        let reached = progress.wait_for(|progress| progress.executed >= height);
+        tokio::time::timeout(PATIENCE, reached).await.expect("goes on in time").expect("runs");
+    }
+}
+
+fn free_udp_port() -> SocketAddr {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("has an address")
+}
+
+impl Network {
+    /// Four validators with keys and a key generation among them.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let bls: Vec<BlsSecret> = (0..4).map(|_| BlsSecret::generate(&mut OsRng)).collect();
+        let transport: Vec<EdSecret> = (0..4).map(|_| EdSecret::generate(&mut OsRng)).collect();
+        let listen: Vec<SocketAddr> = (0..4).map(|_| free_udp_port()).collect();
+        let payer = EdSecret::generate(&mut OsRng);
+        let (shares, sealing) = generate_keys();
+        let validators = (0..4).map(|index| ValidatorInfo {
+            name: format!("validator-{index}"),
+            weight: 1,
+            bls_key: bls[index].public(),
+            bls_possession: bls[index].prove_possession(),
+            transport_key: transport[index].transport_key(),
+            account: transport[index].account(),
+            address: listen[index].to_string(),
+            api: String::new(),
+        });
+        let genesis = Genesis {
+            name: "test".into(),
+            time: BlockTime(1),
+            validators: validators.collect(),
+            sealing,
+            allocations: vec![Allocation {
+                account: payer.account(),
+                balance: Amount(1_000_000_000),
+                fees: Amount(1_000_000_000),
+            }],
+            consensus: Default::default(),
+            fees: Default::default(),
+            market: Default::default(),
+        };
+        let members = (0..4).map(|index| Member {
+            bls: *bls[index].to_bytes(),
+            transport: *transport[index].to_seed(),
+            shares: shares[index].encode().to_vec(),
+            listen: listen[index],
+            data_dir: dir.path().join(format!("node-{index}")),
+        });
+        Self { genesis, payer, sequence: 0, members: members.collect(), _dir: dir }
+    }
+
+    /// Starts one node on its data.
+    pub(crate) async fn start(&self, index: usize) -> Running {
+        let member = &self.members[index];
+        let node = Node::start(NodeConfig {
+            genesis: self.genesis.clone(),
+            keys: NodeKeys {
+                bls: BlsSecret::from_bytes(&member.bls).expect("a key"),
+                transport: EdSecret::from_seed(&member.transport),
+                shares: KeyShares::decode(&member.shares).expect("shares"),
+            },
+            data_dir: member.data_dir.clone(),
+            listen: member.listen,
+            api_listen: "127.0.0.1:0".parse().expect("an address"),
+            peers: BTreeMap::new(),
+            verifier: Arc::new(NoPrograms),
+        })
+        .await
+        .expect("the node starts");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let handle = node.handle();
+        let task = tokio::spawn(node.run(async {
+            let _ = stopped.await;
+        }));
+        Running { handle, stop, task }
+    }
+
+    /// Starts all four.
+    pub(crate) async fn start_all(&self) -> Vec<Running> {
+        let mut running = Vec::new();
+        for index in 0..self.members.len() {
+            running.push(self.start(index).await);
+        }
+        running
+    }
+
+    fn core(&mut self, rollup: RollupId, height: Height) -> EnvelopeCore {
+        self.sequence += 1;
+        EnvelopeCore {
+            chain: self.genesis.chain_id(),
+            epoch: Epoch(0),
+            rollup,
+            payer: self.payer.account(),
+            sequence: Sequence(self.sequence),
+            expiry: Height(height.0 + 10_000),
+            release: ReleaseRule::OnCommit,
+            bucket: Bucket(0),
+        }
+    }
+
+    /// An operation on the system rollup.
+    pub(crate) fn operation(&mut self, op: &SystemOp) -> Envelope {
+        let core = self.core(RollupId::SYSTEM, Height(0));
+        conclave_seal::plain(core, codec::encode(op), |digest| self.payer.sign(digest))
+            .expect("fits")
+    }
+
+    /// A sealed envelope with these transactions.
+    pub(crate) fn sealed(&mut self, rollup: RollupId, transactions: &[Vec<u8>]) -> Envelope {
+        let plaintext = conclave_seal::encode_transactions(transactions).expect("fits");
+        let mut core = self.core(rollup, Height(0));
+        core.bucket = conclave_seal::bucket_for(plaintext.len()).expect("fits");
+        let key = self.genesis.sealing.key;
+        conclave_seal::seal(&key, core, &plaintext, &mut OsRng, |digest| self.payer.sign(digest))
+            .expect("seals")
+    }
+
+    /// Registers a rollup that only wants order.
+    pub(crate) fn register(&mut self, rollup: RollupId) -> Envelope {
+        let config = RollupConfig {
+            name: format!("rollup-{rollup}"),
+            owner: self.payer.account(),
+            program: ProgramVersion(Digest([1; 32])),
+            genesis_root: StateRoot(Digest([0; 32])),
+            policy: ProofPolicy::None,
+            reserve_price: Amount(0),
+            reserve_price_max: Amount(0),
+            range_transactions: 100,
+            range_age_ms: 1_000,
+            deadline_ms: 10_000,
+            bond_percent: 150,
+            fee_share_percent: 10,
+        };
+        self.operation(&SystemOp::RegisterRollup { rollup, config })
+    }
+}
+
+/// Submits and waits until the envelope is executed; the height that ordered it.
+pub(crate) async fn submit(node: &Running, envelope: Envelope) -> (EnvelopeId, Height) {
+    let id = envelope.header.id();
+    node.handle.submit(envelope).await.expect("is admitted");
+    (id, settled(node, id).await)
+}
+
+/// Waits until an envelope has ended, and requires that it was opened.
+pub(crate) async fn settled(node: &Running, id: EnvelopeId) -> Height {
+    use conclave_sdk::api::EnvelopeStage;
+    let mut progress = node.handle.progress();
+    let wait = async {
+        loop {
+            if let Some(view) = node.handle.envelope(id) {
+                match view.status {
+                    EnvelopeStage::Opened => return Height(view.height.expect("has a height")),
+                    EnvelopeStage::Pending | EnvelopeStage::Batched | EnvelopeStage::Ordered => {}
+                    other => panic!("{other:?}: {view:?}"),
+                }
+            }
+            progress.changed().await.expect("the node runs");
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("is executed in time")
+}
+
+/// What a node delivered to a rollup, in order.
+pub(crate) fn delivered(node: &Running, rollup: RollupId, to: Height) -> Vec<String> {
+    let heights = (1..=to.0).filter_map(|height| node.handle.delivery(rollup, Height(height)));
+    heights.flat_map(|d| d.envelopes).flat_map(|envelope| envelope.transactions).collect()
+}
+
+fn generate_keys() -> (Vec<KeyShares>, conclave_types::SealingKey) {
+    let ceremony = Ceremony { context: Digest([7; 32]), weights: vec![1; 4] };
+    let mut parts = Vec::new();
+    let mut queue = Vec::new();
+    for index in 0..4 {
+        let index = ValidatorIndex(index);
+        let (part, message) =
+            KeyGeneration::start(ceremony.clone(), index, &mut OsRng).expect("starts");
+        parts.push(part);
+        queue.push((index, message));
+    }
+    while let Some((from, message)) = queue.pop() {
+        for (index, part) in parts.iter_mut().enumerate() {
+            let index = ValidatorIndex(index as u16);
+            if index != from {
+                let progress = part.handle(from, &message).expect("is honest");
+                queue.extend(progress.send.map(|message| (index, message)));
+            }
+        }
+    }
+    let mut key = None;
+    let shares = parts.into_iter().map(|part| {
+        let (shares, sealing) = part.finish().expect("all are here");
+        key = Some(sealing);
+        shares
+    });
+    let shares = shares.collect();
+    (shares, key.expect("has a key"))
+}
