@@ -22,6 +22,12 @@ pub(crate) fn start_log(filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Opens a file for reading.
+pub(crate) fn open(path: &Path) -> anyhow::Result<std::fs::File> {
+    std::fs::File::open(path)
+        .with_context(|| format!("[CV-CLI-002] cannot read {}", path.display()))
+}
+
 /// Reads a TOML file; unknown keys are errors.
 pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let size = std::fs::metadata(path).map(|meta| meta.len());

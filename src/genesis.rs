@@ -13,6 +13,7 @@ use conclave_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::files::{KeyDir, read_toml, write_toml};
+use crate::process::Shutdown;
 
 /// Make a genesis together. Each validator runs keygen and publishes its validator.toml; one
 /// coordinator drafts; all run dkg on the same draft at the same time; anyone makes the final file.
@@ -135,10 +136,10 @@ impl Draft {
     }
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     match args.step {
         Step::Draft(args) => draft(args),
-        Step::Dkg(args) => dkg(args),
+        Step::Dkg(args) => dkg(args, shutdown),
         Step::Final(args) => finish(&args),
     }
 }
@@ -182,7 +183,7 @@ pub(crate) fn now() -> anyhow::Result<BlockTime> {
     Ok(BlockTime(elapsed.as_millis() as u64))
 }
 
-fn dkg(args: DkgArgs) -> anyhow::Result<()> {
+fn dkg(args: DkgArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let draft: Draft = read_toml(&args.draft)?;
     let keys = KeyDir::new(&args.keys);
     let transport = keys.transport()?;
@@ -195,15 +196,22 @@ fn dkg(args: DkgArgs) -> anyhow::Result<()> {
         Some(listen) => listen,
         None => ceremony::listen_address(&draft.validators[own].address)?,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (shares, sealing) = runtime.block_on(ceremony::run(ceremony::Config {
+    let config = ceremony::Config {
         context: draft.digest(),
         validators: draft.validators,
         own,
         transport,
         listen,
         timeout: Duration::from_secs(args.timeout_seconds),
-    }))?;
+    };
+    let (shares, sealing) = shutdown.run(|stop| async move {
+        tokio::select! {
+            result = ceremony::run(config) => Ok(result?),
+            () = stop.requested() => Err(anyhow!(
+                "[CV-CLI-012] interrupted; nothing was kept, all validators start dkg again"
+            )),
+        }
+    })?;
     keys.save_shares(&shares)?;
     write_toml(&args.out, &sealing)?;
     println!("sealing key {} with transcript {}", sealing.key, sealing.transcript);

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use conclave_crypto::{Committee, Signatures};
+use conclave_crypto::Signatures;
 use conclave_light::Verifier;
 use conclave_types::{
-    Block, BlockHeader, BlockId, BlockTime, ChainId, CommitCertificate, ConsensusParameters, Entry,
-    Height, QuorumCertificate, ValidatorIndex, View,
+    Block, BlockId, CommitCertificate, Entry, Height, QuorumCertificate, ValidatorIndex, View,
 };
 
 use crate::blocks::{Blocks, Tip};
 use crate::certificates::Certificates;
+use crate::config::{EngineConfig, Recovered};
 use crate::elector::Elector;
 use crate::fetch::Fetch;
 use crate::pacemaker::Pacemaker;
@@ -20,32 +20,6 @@ use crate::propose::Leading;
 use crate::safety::Safety;
 use crate::tally::Tally;
 use crate::{Action, Evidence, Fault, Input, Message, Now, SafetyState, Step, Write};
-
-/// What an engine is part of.
-#[derive(Debug, Clone)]
-pub struct EngineConfig {
-    pub chain: ChainId,
-    pub committee: Committee,
-    /// This node's own place in the committee.
-    pub index: ValidatorIndex,
-    pub parameters: ConsensusParameters,
-    /// The genesis block's time.
-    pub genesis_time: BlockTime,
-}
-
-/// What a node that ran before, or joins by a snapshot, starts from.
-#[derive(Debug, Clone)]
-pub struct Recovered {
-    /// The last one written; [`SafetyState::genesis`] only if this validator never signed.
-    pub safety: SafetyState,
-    /// The newest committed headers, ascending, contiguous, the tip last: [`crate::ANCESTRY_BLOCKS`]
-    /// of them or all there are. Elections are computed from them.
-    pub committed: Vec<BlockHeader>,
-    /// The newest commit certificate, for the tip.
-    pub certificate: Option<CommitCertificate>,
-    /// The blocks written by [`Write::Block`] above the tip.
-    pub blocks: Vec<Block>,
-}
 
 /// One validator's part in agreement. See the crate's documentation.
 pub struct Engine {
@@ -283,7 +257,7 @@ impl Engine {
         }
         self.candidates.clear();
         self.leading = Leading::Idle;
-        self.tally.clear_timeouts();
+        self.tally.timeouts.clear();
         self.prune_votes();
         self.begin_view();
     }

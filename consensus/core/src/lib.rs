@@ -36,6 +36,7 @@ mod action;
 mod blocks;
 mod certificates;
 mod commit;
+mod config;
 mod elector;
 mod engine;
 mod evidence;
@@ -46,14 +47,16 @@ mod proposal;
 mod propose;
 mod safety;
 mod tally;
+mod timeouts;
 mod votes;
 
 #[cfg(test)]
 mod tests;
 
 pub use action::{Action, Message, Step, Write};
+pub use config::{EngineConfig, Recovered};
 pub use elector::ANCESTRY_BLOCKS;
-pub use engine::{Engine, EngineConfig, Recovered};
+pub use engine::Engine;
 pub use evidence::{Ballot, Evidence, Fault};
 pub use input::{Input, Now};
 pub use safety::SafetyState;

@@ -1,4 +1,4 @@
-//! Collects votes and timeouts until 2f+1 make a certificate.
+//! Collects votes until 2f+1 make a certificate.
 //!
 //! Signatures are checked late: a quorum of unchecked ones is added up and checked once. Only if
 //! that fails is each checked alone; liars are accused, and from then on their votes are checked as
@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 
 use conclave_light::Verifier;
 use conclave_types::{
-    AggregateSignature, BlockId, BlsSignature, Digest, Height, QuorumCertificate, Signers, Timeout,
-    TimeoutCertificate, ValidatorIndex, View, VoteKind,
+    AggregateSignature, BlockId, BlsSignature, Digest, Height, Signers, ValidatorIndex, View,
+    VoteKind,
 };
 
+use crate::timeouts::Timeouts;
 use crate::{Ballot, Evidence, Fault};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Check {
+pub(crate) enum Check {
     Open,
     Good,
     /// Wrong, or withdrawn after a proven double vote: nothing more is taken from this signer.
@@ -35,23 +36,13 @@ struct Round {
     certified: bool,
 }
 
-struct Refusal {
-    high: View,
-    signature: BlsSignature,
-    check: Check,
-    accused: bool,
-}
-
 #[derive(Default)]
 pub(crate) struct Tally {
     prepare: BTreeMap<View, Round>,
     commit: BTreeMap<View, Round>,
-    /// Timeouts of the current view.
-    timeouts: BTreeMap<ValidatorIndex, Refusal>,
-    /// The verified certificates that they name.
-    high_qcs: BTreeMap<View, QuorumCertificate>,
+    pub(crate) timeouts: Timeouts,
     /// Those who sent a wrong signature before.
-    suspects: Signers,
+    pub(crate) suspects: Signers,
 }
 
 /// What one more vote led to.
@@ -68,7 +59,7 @@ pub(crate) struct Certified {
 }
 
 impl<C> Outcome<C> {
-    const fn nothing() -> Self {
+    pub(crate) const fn nothing() -> Self {
         Self {
             certificate: None,
             accused: Vec::new(),
@@ -155,141 +146,12 @@ impl Tally {
         outcome
     }
 
-    /// Counts one timeout of the current view, whose `high_qc` is verified.
-    pub(crate) fn timeout(
-        &mut self,
-        verifier: &Verifier<'_>,
-        timeout: &Timeout,
-        own: bool,
-    ) -> Outcome<TimeoutCertificate> {
-        let mut outcome = Outcome::nothing();
-        let (view, signer, high) = (timeout.view, timeout.signer, timeout.high_qc.view);
-        let message = |high| Timeout::message(verifier.chain, timeout.epoch, view, high);
-        let holds = |signer, high, signature: &BlsSignature| {
-            verifier
-                .signatures
-                .verify(signer, &message(high), signature)
-        };
-        let fault = |liar| (liar, Evidence::Fault(Fault::Signature { view }));
-        match self.timeouts.get_mut(&signer) {
-            None => {
-                let good = own
-                    || !self.suspects.contains(signer)
-                    || holds(signer, high, &timeout.signature);
-                if !good {
-                    outcome.accused.push(fault(signer));
-                }
-                let check = match (own, good) {
-                    (true, _) => Check::Good,
-                    (false, true) => Check::Open,
-                    (false, false) => Check::Void,
-                };
-                let refusal = Refusal {
-                    high,
-                    signature: timeout.signature,
-                    check,
-                    accused: false,
-                };
-                self.timeouts.insert(signer, refusal);
-                self.high_qcs
-                    .entry(high)
-                    .or_insert_with(|| timeout.high_qc.clone());
-            }
-            Some(first) => {
-                let same = first.high == high && first.signature == timeout.signature;
-                if same || first.accused || first.check == Check::Void {
-                    return outcome;
-                }
-                first.accused = true;
-                let both = holds(signer, high, &timeout.signature)
-                    && (first.check == Check::Good || holds(signer, first.high, &first.signature));
-                let evidence = match both {
-                    true => Evidence::TimeoutEquivocation {
-                        view,
-                        first: (first.high, first.signature),
-                        second: (high, timeout.signature),
-                    },
-                    false => fault(signer).1,
-                };
-                outcome.accused.push((signer, evidence));
-                return outcome;
-            }
-        }
-        if !self.timeouts_have_quorum(verifier) {
-            return outcome;
-        }
-        outcome.certificate = self.timeout_certificate(verifier, timeout);
-        if outcome
-            .certificate
-            .as_ref()
-            .is_some_and(|tc| verifier.timeout_signatures(tc).is_ok())
-        {
-            return outcome;
-        }
-        for (signer, refusal) in &mut self.timeouts {
-            if refusal.check == Check::Open {
-                refusal.check = match holds(*signer, refusal.high, &refusal.signature) {
-                    true => Check::Good,
-                    false => Check::Void,
-                };
-                if refusal.check == Check::Void {
-                    self.suspects.insert(*signer);
-                    outcome.accused.push(fault(*signer));
-                }
-            }
-        }
-        outcome.certificate = match self.timeouts_have_quorum(verifier) {
-            true => self.timeout_certificate(verifier, timeout),
-            false => None,
-        };
-        outcome
-    }
-
     /// Forgets what the current view and the last commit have made useless.
     pub(crate) fn prune(&mut self, view: View, commit_from: View) {
         // The round of the view before still shows double votes.
         let prepare_from = View(view.0.saturating_sub(1));
         self.prepare = self.prepare.split_off(&prepare_from);
         self.commit = self.commit.split_off(&commit_from);
-    }
-
-    /// Forgets the timeouts of the view that was left.
-    pub(crate) fn clear_timeouts(&mut self) {
-        self.timeouts.clear();
-        self.high_qcs.clear();
-    }
-
-    fn timeouts_have_quorum(&self, verifier: &Verifier<'_>) -> bool {
-        let mut signers = Signers::default();
-        for (signer, refusal) in &self.timeouts {
-            if refusal.check != Check::Void {
-                signers.insert(*signer);
-            }
-        }
-        verifier.committee.has_quorum(&signers)
-    }
-
-    fn timeout_certificate(
-        &self,
-        verifier: &Verifier<'_>,
-        like: &Timeout,
-    ) -> Option<TimeoutCertificate> {
-        let mut groups: BTreeMap<View, Signers> = BTreeMap::new();
-        let mut signatures = Vec::new();
-        for (signer, refusal) in &self.timeouts {
-            if refusal.check != Check::Void {
-                groups.entry(refusal.high).or_default().insert(*signer);
-                signatures.push(refusal.signature);
-            }
-        }
-        let (highest, _) = groups.last_key_value()?;
-        Some(TimeoutCertificate {
-            epoch: like.epoch,
-            view: like.view,
-            high_qc: self.high_qcs.get(highest)?.clone(),
-            groups: groups.into_iter().collect(),
-            signature: verifier.signatures.aggregate(&signatures)?,
-        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod election;
 mod fixture;
+mod keys;
 mod lagging;
 mod leading;
 mod network;

@@ -214,7 +214,10 @@ impl Engine {
             committee: &self.config.committee,
             signatures: &*self.signatures,
         };
-        let outcome = self.tally.timeout(&verifier, timeout, own);
+        let outcome = self
+            .tally
+            .timeouts
+            .add(&verifier, &mut self.tally.suspects, timeout, own);
         if let Some(tc) = self.settle(outcome) {
             // Others may lack one of the timeouts.
             self.broadcast(Message::TimeoutCertificate(Box::new(tc.clone())));

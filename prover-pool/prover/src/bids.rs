@@ -107,11 +107,16 @@ impl Bids {
         let config = capacity.config;
         let offered = Offered {
             count: range.count(),
-            cost: track.calibration.cost(range.count(), config.price_per_second),
+            cost: track
+                .calibration
+                .cost(range.count(), config.price_per_second),
             ceiling: Amount(view.price_max),
             last: track.last_price,
         };
-        let price = config.strategy.price(&offered).ok_or(Abstention::TooCheap)?;
+        let price = config
+            .strategy
+            .price(&offered)
+            .ok_or(Abstention::TooCheap)?;
         Ok((price, bond))
     }
 

@@ -41,7 +41,8 @@ impl Calibration {
         let small = program.measure(SMALL)?;
         let large = program.measure(LARGE)?;
         let (few, many) = (slots(small.transactions), slots(large.transactions));
-        let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let micros =
+            |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let (quick, slow) = (micros(small.proving), micros(large.proving));
         // Noise must not make transactions free: at least half of the plain average.
         let least = slow / many.max(1) / 2;

@@ -17,7 +17,9 @@ pub(crate) struct Contents {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ContentsError {
     /// Transactions are missing before it.
-    #[error("[CV-PROVER-030] the stream goes on at transaction {found}, expected {expected}; delete the snapshot if it is of another chain")]
+    #[error(
+        "[CV-PROVER-030] the stream goes on at transaction {found}, expected {expected}; delete the snapshot if it is of another chain"
+    )]
     Gap { expected: TxIndex, found: TxIndex },
     /// A transaction is not hexadecimal.
     #[error("[CV-PROVER-031] height {height} delivers a malformed transaction; use another node")]
@@ -61,7 +63,14 @@ impl Contents {
         }
         let start = usize::try_from(from.0.checked_sub(self.first.0)?).ok()?;
         let count = usize::try_from(to.0 - from.0).ok()?;
-        Some(self.transactions.iter().skip(start).take(count).cloned().collect())
+        Some(
+            self.transactions
+                .iter()
+                .skip(start)
+                .take(count)
+                .cloned()
+                .collect(),
+        )
     }
 
     /// Forgets everything before an index.

@@ -73,10 +73,12 @@ impl Submission {
             "CV-SDK-025" => Self::later(text),
             "CV-MKT-016" => Self::Accepted,
             // The deposit, or the fee.
-            "CV-MKT-019" | "CV-SEQ-008" => Self::Later {
+            "CV-MKT-019" | "CV-SEQ-008" | "CV-SEQ-026" => Self::Later {
                 pause_ms: FUNDS_RETRY_MS,
                 reason: text,
             },
+            // Anything about the envelope: the next one is another.
+            _ if code.starts_with("CV-SEQ-") => Self::later(text),
             _ => Self::Refused(text),
         }
     }
@@ -154,7 +156,10 @@ impl Jobs {
     }
 
     /// Jobs whose proof is to be submitted now; they count as submitting from here on.
-    pub(crate) fn start_submitting(&mut self, now: u64) -> Vec<(Range, AuctionId, Arc<ProvenRange>)> {
+    pub(crate) fn start_submitting(
+        &mut self,
+        now: u64,
+    ) -> Vec<(Range, AuctionId, Arc<ProvenRange>)> {
         let mut due = Vec::new();
         for job in self.0.values_mut() {
             let waits = job.stage == JobStage::Proven && job.ready && now >= job.retry_at;

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use conclave_crypto::{EdSecret, load_key};
 use conclave_sdk::api::AuctionView;
 use conclave_sdk::{
-    Client, ClientError, ClientOptions, FollowError, FollowFrom, Followed, Gateway, GatewayError, GatewayOptions,
-    Program, ProgramError, ProofJob,
+    Client, ClientError, ClientOptions, FollowError, FollowFrom, Followed, Gateway, GatewayError,
+    GatewayOptions, Program, ProgramError, ProofJob,
 };
 use conclave_types::{AccountId, Amount, AuctionId, Genesis, Height, Range, RollupId};
 use tokio::sync::{mpsc, watch};
@@ -265,7 +265,9 @@ impl Prover {
             Err(OpenError::Never(reason)) => {
                 error!(%rollup, reason, "the rollup is not served");
                 self.status.send_modify(|status| {
-                    status.rollups.push(RollupStatus::not_served(rollup, reason));
+                    status
+                        .rollups
+                        .push(RollupStatus::not_served(rollup, reason));
                 });
             }
         }
@@ -380,7 +382,8 @@ impl Prover {
         match &result {
             Submission::Accepted => {
                 info!(%auction, "proof accepted");
-                self.status.send_modify(|status| status.proofs_accepted += 1);
+                self.status
+                    .send_modify(|status| status.proofs_accepted += 1);
             }
             Submission::Later { reason, .. } => debug!(%auction, reason, "proof not taken yet"),
             Submission::Refused(reason) => error!(%auction, reason, "proof refused"),
@@ -493,7 +496,8 @@ impl Prover {
         let rollups: Vec<RollupStatus> = self.tracks.values().map(RollupStatus::of).collect();
         self.status.send_if_modified(|status| {
             let before = status.clone();
-            let unserved = |entry: &RollupStatus| !self.tracks.contains_key(&RollupId(entry.rollup));
+            let unserved =
+                |entry: &RollupStatus| !self.tracks.contains_key(&RollupId(entry.rollup));
             status.rollups.retain(unserved);
             status.rollups.extend(rollups);
             status.jobs = jobs;

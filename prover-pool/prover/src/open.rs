@@ -65,12 +65,19 @@ impl Opener {
         let terms = Terms::of(view)
             .ok_or_else(|| never("[CV-PROVER-051] the node describes the rollup badly".into()))?;
         if view.proof_systems.is_empty() || view.proofs_required == 0 {
-            return Err(never("[CV-PROVER-054] the rollup wants no proofs; remove it from the configuration".into()));
+            return Err(never(
+                "[CV-PROVER-054] the rollup wants no proofs; remove it from the configuration"
+                    .into(),
+            ));
         }
         let failed = |error: ProgramError| never(error.reason);
         let (base, height, next_index) = match self.snapshot(program.as_ref(), &terms) {
             Some((boundary, height)) => (boundary, height, None),
-            None => (self.genesis(program.as_ref(), view)?, Height(1), Some(TxIndex(0))),
+            None => (
+                self.genesis(program.as_ref(), view)?,
+                Height(1),
+                Some(TxIndex(0)),
+            ),
         };
         let calibration =
             Calibration::load_or_measure(&self.dir, program.as_ref()).map_err(failed)?;
@@ -81,7 +88,14 @@ impl Opener {
             slot_us = calibration.slot_us,
             "serving"
         );
-        let track = Track::new(self.chain, self.served.id, program, calibration, terms, base);
+        let track = Track::new(
+            self.chain,
+            self.served.id,
+            program,
+            calibration,
+            terms,
+            base,
+        );
         Ok(Opened {
             track,
             height,
@@ -100,7 +114,9 @@ impl Opener {
             }
         };
         let fits = snapshot.program == program.version() && snapshot.index <= terms.settled_index;
-        let state = fits.then(|| program.restore(&snapshot.state).ok()).flatten();
+        let state = fits
+            .then(|| program.restore(&snapshot.state).ok())
+            .flatten();
         let agrees = state.as_ref().is_some_and(|state| {
             snapshot.index != terms.settled_index || state.root() == terms.settled_root
         });

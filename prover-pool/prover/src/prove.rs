@@ -73,7 +73,11 @@ impl ProveWork {
         Ok(Proved {
             proven: Arc::new(proven),
             boundaries: [from, to],
-            took: if fresh { started.elapsed() } else { Duration::ZERO },
+            took: if fresh {
+                started.elapsed()
+            } else {
+                Duration::ZERO
+            },
         })
     }
 

@@ -60,11 +60,7 @@ impl<K: Send + 'static, T: Send + 'static> WorkQueue<K, T> {
     }
 
     /// Queues work without waiting.
-    pub fn push(
-        &self,
-        key: K,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<(), QueueFull> {
+    pub fn push(&self, key: K, work: impl FnOnce() -> T + Send + 'static) -> Result<(), QueueFull> {
         match &self.work {
             Some(queue) => queue
                 .try_send((key, Box::new(work)))

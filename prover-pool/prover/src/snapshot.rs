@@ -85,4 +85,3 @@ fn proof_path(dir: &Path, range: &Range) -> PathBuf {
     } = range;
     dir.join(format!("rollup-{rollup}-{from}-{to}.proof"))
 }
-

@@ -56,18 +56,16 @@ impl Strategy {
             } => {
                 let floor = plus_percent(offered.cost, margin_percent);
                 let last = match offered.last {
-                    Some((price, count)) if count > 0 => {
-                        saturate(u128::from(price.0) * u128::from(offered.count) / u128::from(count))
-                    }
+                    Some((price, count)) if count > 0 => saturate(
+                        u128::from(price.0) * u128::from(offered.count) / u128::from(count),
+                    ),
                     _ => offered.ceiling,
                 };
                 let keep = 100_u128.saturating_sub(u128::from(below_percent));
                 let wanted = saturate(u128::from(last.0) * keep / 100);
                 wanted.min(offered.ceiling).max(floor)
             }
-            Self::Fixed { price } => {
-                saturate(u128::from(price.0) * u128::from(offered.count))
-            }
+            Self::Fixed { price } => saturate(u128::from(price.0) * u128::from(offered.count)),
         };
         (price <= offered.ceiling).then_some(price)
     }

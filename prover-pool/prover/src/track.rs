@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use conclave_sdk::api::{DeliveryView, RollupView};
 use conclave_sdk::{OrderedTransaction, Program, ProgramState};
-use tokio::sync::watch;
 use conclave_types::{Amount, ChainId, Height, Range, RollupId, StateRoot, TxIndex};
+use tokio::sync::watch;
 
 use crate::calibrate::Calibration;
 use crate::contents::{Contents, ContentsError};

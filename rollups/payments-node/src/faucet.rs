@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::devnet::FAUCET_WALLET;
 use crate::metrics::Metrics;
-use crate::owner::{At, AccountQuery, Handle, RESERVED_SLOTS};
+use crate::owner::{AccountQuery, At, Handle, RESERVED_SLOTS};
 use crate::purse::{Purse, Readiness};
 use crate::{DevnetConfig, PaymentId, Refusal, RollupError, RollupNodeConfig, devnet, domain};
 
@@ -66,11 +66,7 @@ impl Faucet {
     }
 
     /// Pays a newcomer. Without a slot the key's own is used, or a free one.
-    pub(crate) async fn give(
-        &self,
-        key: FieldDigest,
-        slot: Option<u32>,
-    ) -> Result<Grant, Refusal> {
+    pub(crate) async fn give(&self, key: FieldDigest, slot: Option<u32>) -> Result<Grant, Refusal> {
         if !self.allows(key) {
             return Err(Refusal::FaucetLimit);
         }
@@ -218,7 +214,8 @@ impl Limiter {
     }
 
     fn allow(&mut self, key: FieldDigest, now: Instant) -> bool {
-        self.grants.retain(|_, at| now.duration_since(*at) < KEY_PAUSE);
+        self.grants
+            .retain(|_, at| now.duration_since(*at) < KEY_PAUSE);
         let room = self.grants.len() < KEYS_MAX.min(self.per_minute as usize);
         if !room || self.grants.contains_key(&key) {
             return false;

@@ -46,6 +46,9 @@ impl Feed {
 
     async fn follow(&self, height: u64, index: u64) -> Result<(), RollupError> {
         let target = self.target().await;
+        if height > target {
+            self.phases.enter(Phase::Ready);
+        }
         let from = FollowFrom {
             height: Height(height),
             next_index: Some(TxIndex(index)),
@@ -125,7 +128,10 @@ impl Feed {
 /// Checks the transactions of one height.
 fn judge(context: &PaymentContext, view: &DeliveryView) -> Result<Delivery, String> {
     let unreadable = |what: &str, text: &str| {
-        format!("[CV-PAY-111] height {} delivers an unreadable {what} {text:.80}; follow nodes of the right version", view.height)
+        format!(
+            "[CV-PAY-111] height {} delivers an unreadable {what} {text:.80}; follow nodes of the right version",
+            view.height
+        )
     };
     let mut transactions = Vec::new();
     let mut envelopes = Vec::new();

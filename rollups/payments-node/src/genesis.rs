@@ -131,7 +131,11 @@ impl RollupGenesis {
         if file.version != VERSION {
             return Err(format!("version {} is not {VERSION}", file.version));
         }
-        if file.accounts.windows(2).any(|two| two[0].slot >= two[1].slot) {
+        if file
+            .accounts
+            .windows(2)
+            .any(|two| two[0].slot >= two[1].slot)
+        {
             return Err("the accounts are not sorted by slot".into());
         }
         let key = |text: &str| text.parse::<FieldDigest>().map_err(|e| e.to_string());

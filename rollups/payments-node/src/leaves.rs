@@ -1,8 +1,6 @@
 //! Leaf stores for wallets that sign often.
 
-use conclave_payments::{
-    KEY_LEAVES, LeafStore, LeafStoreError, ROTATION_LEAVES, WalletState,
-};
+use conclave_payments::{KEY_LEAVES, LeafStore, LeafStoreError, ROTATION_LEAVES, WalletState};
 
 /// Leaves made durable at once. A crash wastes at most so many of a tree's 1,008.
 const CHUNK: u16 = 32;

@@ -171,9 +171,7 @@ fn gone(part: &'static str) -> Result<(), RollupError> {
 }
 
 /// A task that ended before it was told to.
-fn failure(
-    ended: Option<Result<Result<(), RollupError>, tokio::task::JoinError>>,
-) -> RollupError {
+fn failure(ended: Option<Result<Result<(), RollupError>, tokio::task::JoinError>>) -> RollupError {
     match ended {
         Some(Ok(Err(error))) => error,
         Some(Err(error)) => RollupError::Part {
@@ -207,9 +205,10 @@ async fn open(config: RollupNodeConfig) -> Result<(Parts, ApiState, OwnerEnd), R
         rollup: config.rollup.0,
     };
     let handle = opened.handle;
-    let faucet = config.devnet.as_ref().and_then(|devnet| {
-        Faucet::new(devnet, context, handle.clone(), metrics.clone())
-    });
+    let faucet = config
+        .devnet
+        .as_ref()
+        .and_then(|devnet| Faucet::new(devnet, context, handle.clone(), metrics.clone()));
     let api = ApiState {
         genesis: Arc::new(opened.genesis),
         genesis_root: opened.genesis_root,
@@ -323,8 +322,13 @@ async fn work(parts: Parts, mut stopping: Shutdown) -> Result<(), RollupError> {
         phases: parts.phases.clone(),
     };
     tasks.spawn(feed.run(parts.position, stopping.clone()));
-    let settled = watch_settled(client, parts.config.rollup, parts.handle.clone(), stopping.clone());
-    tasks.spawn(async { Ok(settled.await) });
+    let settled = watch_settled(
+        client,
+        parts.config.rollup,
+        parts.handle.clone(),
+        stopping.clone(),
+    );
+    tasks.spawn(endless(settled));
     let sender = Sender {
         rollup: parts.config.rollup,
         config: parts.config.gateway.clone(),
@@ -333,9 +337,9 @@ async fn work(parts: Parts, mut stopping: Shutdown) -> Result<(), RollupError> {
         metrics: parts.metrics.clone(),
     };
     let sender = sender.run(parts.flights, stopping.clone());
-    tasks.spawn(async { Ok(sender.await) });
+    tasks.spawn(endless(sender));
     let treasury = register::run_treasury(gateway, parts.config.clone(), stopping.clone());
-    tasks.spawn(async { Ok(treasury.await) });
+    tasks.spawn(endless(treasury));
     let devnet = Devnet {
         config: parts.config,
         context: parts.context,
@@ -352,6 +356,12 @@ async fn work(parts: Parts, mut stopping: Shutdown) -> Result<(), RollupError> {
         return Ok(());
     }
     Err(failure(ended))
+}
+
+/// Work that has no failure of its own.
+async fn endless(work: impl Future<Output = ()> + Send) -> Result<(), RollupError> {
+    work.await;
+    Ok(())
 }
 
 /// Opens the operator's gateway and registers, as long as it takes: nodes may start later. Only a
@@ -423,7 +433,14 @@ impl Devnet {
         }
         match &self.config.devnet {
             Some(devnet) if devnet.load_tps > 0.0 => {
-                run_load(self.config, self.context, self.handle, self.metrics, stopping).await
+                run_load(
+                    self.config,
+                    self.context,
+                    self.handle,
+                    self.metrics,
+                    stopping,
+                )
+                .await
             }
             _ => Ok(()),
         }

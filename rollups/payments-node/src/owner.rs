@@ -483,7 +483,12 @@ impl Owner {
             return Ok(PaymentAnswer::Pending(stage));
         }
         // Of this batch, not committed yet.
-        let fresh = self.changes.results.iter().rev().find(|(other, _)| *other == id);
+        let fresh = self
+            .changes
+            .results
+            .iter()
+            .rev()
+            .find(|(other, _)| *other == id);
         let found = match fresh {
             Some((_, record)) => Some(*record),
             None => self.store.result(id)?,
@@ -514,7 +519,8 @@ impl Owner {
 
     fn reply<T: Send + 'static>(&mut self, reply: Reply<T>, answer: T) {
         // Whoever asked may have gone; that is no error.
-        self.replies.push(Box::new(move || drop(reply.send(answer))));
+        self.replies
+            .push(Box::new(move || drop(reply.send(answer))));
     }
 
     fn snapshot_if_due(&mut self) -> Result<(), RollupError> {

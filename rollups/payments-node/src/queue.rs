@@ -251,7 +251,10 @@ impl Queue {
             return Some(projection);
         };
         projection.pending = lane.payments.len();
-        let bodies = lane.payments.iter().filter_map(|id| self.entries.get(id)?.body);
+        let bodies = lane
+            .payments
+            .iter()
+            .filter_map(|id| self.entries.get(id)?.body);
         for body in bodies {
             if body.owner != projection.owner || body.nonce != projection.nonce {
                 continue;

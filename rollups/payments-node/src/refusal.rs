@@ -9,9 +9,7 @@ pub enum Refusal {
     #[error(transparent)]
     Excluded(#[from] ExclusionReason),
     /// Another nonce is due.
-    #[error(
-        "[CV-PAY-120] nonce {found} where {expected} is due; sign again with nonce {expected}"
-    )]
+    #[error("[CV-PAY-120] nonce {found} where {expected} is due; sign again with nonce {expected}")]
     WrongNonce { expected: u64, found: u64 },
     /// The account has another owner root.
     #[error(

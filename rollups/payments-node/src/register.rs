@@ -79,7 +79,11 @@ fn check(
     view: &RollupView,
 ) -> Result<(), RollupError> {
     let pairs = [
-        ("genesis root", wanted.genesis_root.to_string(), &view.genesis_root),
+        (
+            "genesis root",
+            wanted.genesis_root.to_string(),
+            &view.genesis_root,
+        ),
         ("program", wanted.program.to_string(), &view.program),
         ("owner", wanted.owner.to_string(), &view.owner),
     ];
@@ -167,11 +171,7 @@ async fn operator(gateway: &Gateway) -> Result<AccountView, RollupError> {
     }
 }
 
-async fn perform(
-    gateway: &Gateway,
-    step: &'static str,
-    op: &SystemOp,
-) -> Result<(), RollupError> {
+async fn perform(gateway: &Gateway, step: &'static str, op: &SystemOp) -> Result<(), RollupError> {
     match gateway.perform(op, PATIENCE).await {
         Ok(_) => Ok(()),
         Err(error) => Err(RollupError::Registration {

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use conclave_payments::{
-    Account, ExclusionReason, FieldDigest, Payment, PaymentContext, State, apply, classify,
+    ExclusionReason, FieldDigest, Payment, PaymentContext, State, apply, classify,
 };
 
 use crate::store::{Cursor, LogEntry, Snapshot};
@@ -117,9 +117,7 @@ impl Replica {
         &mut self,
         delivery: &Delivery,
     ) -> Result<Vec<(u64, LogEntry)>, RollupError> {
-        if delivery.first_index != self.cursor.index
-            || delivery.next_height < self.cursor.height
-        {
+        if delivery.first_index != self.cursor.index || delivery.next_height < self.cursor.height {
             return Err(RollupError::Gap {
                 expected: self.cursor.index,
                 found: delivery.first_index,
@@ -198,11 +196,6 @@ impl Replica {
     pub(crate) fn slots(&self, key: &FieldDigest) -> Vec<u32> {
         let slots = self.slots.get(key).into_iter().flatten();
         slots.copied().collect()
-    }
-
-    /// An account at the head.
-    pub(crate) fn account(&self, slot: u32) -> Option<&Account> {
-        self.head.account(slot)
     }
 
     /// Snapshots of head and settled state.

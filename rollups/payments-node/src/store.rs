@@ -268,7 +268,9 @@ fn write_queue(transaction: &WriteTransaction, changes: &Changes) -> Result<(), 
         match record {
             Some(record) => {
                 let bytes = codec::encode(record);
-                pending.insert(id.as_bytes(), bytes.as_slice()).map_err(broken)?;
+                pending
+                    .insert(id.as_bytes(), bytes.as_slice())
+                    .map_err(broken)?;
             }
             None => {
                 pending.remove(id.as_bytes()).map_err(broken)?;
@@ -328,11 +330,17 @@ fn write_results(transaction: &WriteTransaction, changes: &Changes) -> Result<()
             if before.ordered && keeps {
                 continue;
             }
-            order.remove((before.index, id.as_bytes())).map_err(broken)?;
+            order
+                .remove((before.index, id.as_bytes()))
+                .map_err(broken)?;
         }
         let bytes = codec::encode(record);
-        results.insert(id.as_bytes(), bytes.as_slice()).map_err(broken)?;
-        order.insert((record.index, id.as_bytes()), ()).map_err(broken)?;
+        results
+            .insert(id.as_bytes(), bytes.as_slice())
+            .map_err(broken)?;
+        order
+            .insert((record.index, id.as_bytes()), ())
+            .map_err(broken)?;
     }
     let Some(keep_from) = changes
         .cursor

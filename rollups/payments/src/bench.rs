@@ -117,12 +117,12 @@ pub fn bench_range(payments: usize) -> Result<BenchReport, ProveError> {
         state: &state,
         contents: &contents,
     };
-    let (_, execute_cpu) = timed(|| execute(&mut state.clone(), &ctx, &contents));
+    let (_, execute_cpu) = quickest(|| execute(&mut state.clone(), &ctx, &contents));
     let (included, _) = sort_out(&job);
-    let (_, trace_cpu) = timed(|| witness(&job, &included, judge));
+    let (_, trace_cpu) = quickest(|| witness(&job, &included, judge));
     let (proven, prove_cpu) = timed(|| prove(&job));
     let proven = proven?;
-    let (report, verify_cpu) = timed(|| {
+    let (report, verify_cpu) = quickest(|| {
         verify(
             &range,
             &contents,
@@ -143,6 +143,22 @@ pub fn bench_range(payments: usize) -> Result<BenchReport, ProveError> {
         columns: column::WIDTH,
         security: security_bits(payments),
     })
+}
+
+/// The shortest of some runs by the wall clock: the system counts CPU time in steps that are too
+/// coarse for what takes milliseconds.
+fn quickest<T>(run: impl Fn() -> T) -> (T, Duration) {
+    let timed = || {
+        let start = Instant::now();
+        let value = run();
+        (value, start.elapsed())
+    };
+    (0..4).map(|_| timed()).fold(
+        timed(),
+        |best, next| {
+            if next.1 < best.1 { next } else { best }
+        },
+    )
 }
 
 /// Runs something and gives the CPU time this thread spent on it; where the system does not say,

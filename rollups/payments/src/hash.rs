@@ -10,7 +10,7 @@ use core::str::FromStr;
 use std::sync::OnceLock;
 
 use bincode::{Decode, Encode};
-use p3_field::PrimeField64;
+use p3_field::{Field, PrimeField64};
 use p3_goldilocks::{Goldilocks, Poseidon2Goldilocks, default_goldilocks_poseidon2_8};
 use p3_symmetric::Permutation;
 use winterfell::math::fields::f64::BaseElement;
@@ -101,12 +101,22 @@ impl FromStr for FieldDigest {
     }
 }
 
+/// As many elements as one vector of the build's target holds; one where it has no vectors.
+pub(crate) type Lanes = <Felt as Field>::Packing;
+
+fn permutation() -> &'static Poseidon2Goldilocks<8> {
+    static PERMUTATION: OnceLock<Poseidon2Goldilocks<8>> = OnceLock::new();
+    PERMUTATION.get_or_init(default_goldilocks_poseidon2_8)
+}
+
 /// The permutation.
 pub(crate) fn permute(state: &mut [Felt; 8]) {
-    static PERMUTATION: OnceLock<Poseidon2Goldilocks<8>> = OnceLock::new();
-    PERMUTATION
-        .get_or_init(default_goldilocks_poseidon2_8)
-        .permute_mut(state);
+    permutation().permute_mut(state);
+}
+
+/// Several permutations at once.
+pub(crate) fn permute_lanes(state: &mut [Lanes; 8]) {
+    permutation().permute_mut(state);
 }
 
 /// Compresses eight elements to four.

@@ -2,11 +2,11 @@
 
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::domain::{LEAF_SECRETS, SALT, TREE_KEY, TREE_TWEAK};
-use crate::hash::{ElementStream, FieldDigest, Node, compress};
-use crate::signature::{
-    CHAINS, KEY_DEPTH, KEY_LEAVES, Pair, Signature, chain_end, codeword, one_time_digest,
-};
+use p3_field::{PackedValue, PrimeField64};
+
+use crate::domain::{LEAF_SECRETS, SALT, TAG_CHAIN, TAG_ONE_TIME, TREE_KEY, TREE_TWEAK};
+use crate::hash::{ElementStream, Felt, FieldDigest, Lanes, Node, compress, permute_lanes};
+use crate::signature::{CHAINS, KEY_DEPTH, KEY_LEAVES, Pair, Signature, chain_end, codeword};
 
 /// A wallet's seed; everything else is derived from it.
 pub struct Seed(Zeroizing<[u8; 32]>);
@@ -68,7 +68,6 @@ impl KeyTree {
             if codeword.bit(chain) {
                 secrets[chain]
             } else {
-                use p3_field::PrimeField64;
                 chain_end(secrets[chain], self.tweak, leaf, chain).map(|e| e.as_canonical_u64())
             }
         });
@@ -117,17 +116,58 @@ fn secrets(key: &[u8; 32], leaf: u16) -> Zeroizing<[Pair; CHAINS]> {
 fn leaves(key: &[u8; 32], tweak: Pair) -> Vec<Node> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut leaves = vec![Node::default(); usize::from(KEY_LEAVES)];
-    let share = leaves.len().div_ceil(threads);
+    let share = leaves
+        .len()
+        .div_ceil(threads)
+        .next_multiple_of(Lanes::WIDTH);
     std::thread::scope(|scope| {
         for (first, chunk) in (0u16..).step_by(share).zip(leaves.chunks_mut(share)) {
             scope.spawn(move || {
-                for (leaf, node) in (first..).zip(chunk) {
-                    let secrets = secrets(key, leaf);
-                    let ends = core::array::from_fn(|i| chain_end(secrets[i], tweak, leaf, i));
-                    *node = one_time_digest(tweak, leaf, &ends);
+                let firsts = (first..).step_by(Lanes::WIDTH);
+                for (first, nodes) in firsts.zip(chunk.chunks_mut(Lanes::WIDTH)) {
+                    fill_leaves(key, tweak, first, nodes);
                 }
             });
         }
     });
     leaves
+}
+
+/// The digests of neighbouring one-time keys, one in each lane; the same as `chain_end` and
+/// `one_time_digest` give one by one.
+fn fill_leaves(key: &[u8; 32], tweak: Pair, first: u16, nodes: &mut [Node]) {
+    let secrets: Vec<_> = (first..)
+        .take(Lanes::WIDTH)
+        .map(|leaf| secrets(key, leaf))
+        .collect();
+    let same = |value: u64| Lanes::from(Felt::new(value));
+    let leaf = Lanes::from_fn(|lane| Felt::new(u64::from(first) + lane as u64));
+    let tree = tweak.map(same);
+    let end = |chain: usize| {
+        let start = [0, 1].map(|i| Lanes::from_fn(|lane| Felt::new(secrets[lane][chain][i])));
+        let (index, tag) = (same(chain as u64), same(TAG_CHAIN));
+        let mut state = [
+            start[0],
+            start[1],
+            tree[0],
+            tree[1],
+            leaf,
+            index,
+            tag,
+            same(0),
+        ];
+        permute_lanes(&mut state);
+        [state[0] + start[0], state[1] + start[1]]
+    };
+    let mut digest = [same(TAG_ONE_TIME), tree[0], tree[1], leaf];
+    for chain in (0..CHAINS).step_by(2) {
+        let ([a, b], [c, d]) = (end(chain), end(chain + 1));
+        let [e, f, g, h] = digest;
+        let mut state = [e, f, g, h, a, b, c, d];
+        permute_lanes(&mut state);
+        digest = core::array::from_fn(|i| state[i] + digest[i]);
+    }
+    for (lane, node) in nodes.iter_mut().enumerate() {
+        *node = digest.map(|element| element.as_slice()[lane]);
+    }
 }

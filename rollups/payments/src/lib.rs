@@ -52,7 +52,8 @@ pub use hash::{FieldDigest, NotCanonical};
 pub use keys::Seed;
 pub use leaf_store::{FileLeafStore, LeafStore, LeafStoreError};
 pub use payment::{
-    Address, PAYMENT_BYTES_MAX, Payment, PaymentBody, PaymentContext, SLOTS, VALUE_LIMIT,
+    Address, AddressError, PAYMENT_BYTES_MAX, Payment, PaymentBody, PaymentContext, SLOTS,
+    VALUE_LIMIT,
 };
 pub use program::{SecurityBits, program_version, security_bits};
 pub use prove::{ProveError, ProveJob, ProvenRange, prove};

@@ -14,6 +14,9 @@
 //! | chain values | 124 × 16 | canonical |
 //! | key path | 10 × 32 | canonical |
 
+use core::fmt;
+use core::str::FromStr;
+
 use bincode::{Decode, Encode};
 use conclave_types::codec;
 
@@ -41,6 +44,11 @@ pub struct Address {
     /// The account key.
     pub key: FieldDigest,
 }
+
+/// Text that is no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("[CV-PAY-002] an address is a slot below {SLOTS}, a colon, and 64 hexadecimal digits")]
+pub struct AddressError;
 
 /// Which chain and rollup a payment is signed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +86,27 @@ pub struct Payment {
     /// What is paid.
     pub body: PaymentBody,
     pub(crate) signature: Signature,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.slot, self.key)
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    /// Reads what `Display` wrote: the slot, a colon, and the key in hexadecimal.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (slot, key) = text.split_once(':').ok_or(AddressError)?;
+        let slot = slot.parse().map_err(|_| AddressError)?;
+        let key: FieldDigest = key.parse().map_err(|_| AddressError)?;
+        if slot >= SLOTS || key.is_zero() {
+            return Err(AddressError);
+        }
+        Ok(Self { slot, key })
+    }
 }
 
 impl PaymentContext {

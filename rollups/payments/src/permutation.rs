@@ -51,6 +51,14 @@ fn constants() -> &'static RoundConstants {
     })
 }
 
+/// All round constants, in the order they are added.
+pub(crate) fn round_constants() -> impl Iterator<Item = BaseElement> {
+    let constants = constants();
+    let first = constants.initial.iter().flatten();
+    let last = constants.last.iter().flatten();
+    first.chain(&constants.partial).chain(last).copied()
+}
+
 /// What happens at an S-box: the trace fills two cells, the constraints check them.
 trait SBoxes<E> {
     /// Takes the S-box's input and gives its output.

@@ -13,6 +13,7 @@ use crate::proof_bytes::expected_context;
 use crate::signature::{CHAINS, KEY_DEPTH, WEIGHT};
 use crate::statement::RANGE_CONTENTS_MAX;
 use crate::trace::slots;
+use crate::{air, layout, permutation};
 
 /// Changes with every change of the constraints, the trace or an encoding.
 const AIR_IDENTITY: &str = "payments/1: poseidon2-goldilocks-8, one permutation a row";
@@ -52,7 +53,8 @@ pub(crate) fn options() -> ProofOptions {
     )
 }
 
-/// The digest over AIR identity, parameters and registered options.
+/// The digest over AIR identity, parameters and registered options: shape of the constraints,
+/// selectors and round constants are part of it, so most changes change it by themselves.
 pub fn program_version() -> [u8; 32] {
     static VERSION: OnceLock<[u8; 32]> = OnceLock::new();
     *VERSION.get_or_init(|| {
@@ -71,8 +73,14 @@ pub fn program_version() -> [u8; 32] {
         ];
         let mut hasher = blake3::Hasher::new_derive_key(PROGRAM_VERSION);
         hasher.update(AIR_IDENTITY.as_bytes());
-        for parameter in parameters {
+        for parameter in parameters.into_iter().chain(air::shape()) {
             hasher.update(&(parameter as u64).to_le_bytes());
+        }
+        for constant in layout::periodic_columns().into_iter().flatten() {
+            hasher.update(&constant.as_int().to_le_bytes());
+        }
+        for constant in permutation::round_constants() {
+            hasher.update(&constant.as_int().to_le_bytes());
         }
         *hasher.finalize().as_bytes()
     })

@@ -132,7 +132,15 @@ impl<S: LeafStore> Wallet<S> {
         }
     }
 
-    /// The owner root that may spend now; a first tree's root is the account key.
+    /// What names the accounts of this seed: the root of its first tree.
+    pub fn account_key(&self) -> FieldDigest {
+        match self.state.tree {
+            0 => self.owner(),
+            _ => KeyTree::derive(&self.seed, 0).root(),
+        }
+    }
+
+    /// The owner root that may spend now.
     pub fn owner(&self) -> FieldDigest {
         self.tree.root()
     }

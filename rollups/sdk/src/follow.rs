@@ -232,10 +232,9 @@ impl Follow {
         let found = TxIndex(delivery.first_index);
         let expected = self.next_index.unwrap_or(found);
         // A height without contents leaves the stream's digest as it was.
-        let same_digest = self
-            .digest
-            .as_ref()
-            .is_none_or(|digest| !delivery.envelopes.is_empty() || *digest == delivery.stream_digest);
+        let same_digest = self.digest.as_ref().is_none_or(|digest| {
+            !delivery.envelopes.is_empty() || *digest == delivery.stream_digest
+        });
         if found != expected || !same_digest {
             return Err(Trouble::Gap(FollowError::Gap {
                 node: self.client.nodes()[self.node % self.client.nodes().len()].clone(),
@@ -304,5 +303,7 @@ enum Trouble {
 }
 
 fn backoff(first: Duration, max: Duration, rounds: u32) -> Duration {
-    first.saturating_mul(1 << rounds.saturating_sub(1).min(16)).min(max)
+    first
+        .saturating_mul(1 << rounds.saturating_sub(1).min(16))
+        .min(max)
 }

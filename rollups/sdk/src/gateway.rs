@@ -66,7 +66,9 @@ pub enum GatewayError {
     )]
     TooLarge { bytes: usize },
     /// The nodes run another chain.
-    #[error("[CV-SDK-021] the nodes run chain {found}, the genesis is of {expected}; use matching ones")]
+    #[error(
+        "[CV-SDK-021] the nodes run chain {found}, the genesis is of {expected}; use matching ones"
+    )]
     Chain { found: String, expected: ChainId },
     /// The sealing key is of an epoch that the genesis does not vouch for.
     #[error(
@@ -74,7 +76,9 @@ pub enum GatewayError {
     )]
     Epoch { epoch: u64 },
     /// A receipt that its validator did not sign, or for something else.
-    #[error("[CV-SDK-023] the receipt is not valid: {reason}; submit at another node and report this one")]
+    #[error(
+        "[CV-SDK-023] the receipt is not valid: {reason}; submit at another node and report this one"
+    )]
     Receipt { reason: &'static str },
     /// The envelope did not get where it was waited for.
     #[error(
@@ -176,12 +180,8 @@ impl Gateway {
 
     /// Seals a system operation that nobody may read before it is ordered.
     pub async fn sealed_op(&self, op: &SystemOp) -> Result<Envelope, GatewayError> {
-        self.sealed(
-            RollupId::SYSTEM,
-            ReleaseRule::OnCommit,
-            &codec::encode(op),
-        )
-        .await
+        self.sealed(RollupId::SYSTEM, ReleaseRule::OnCommit, &codec::encode(op))
+            .await
     }
 
     /// Seals a bid until its auction closes.

@@ -115,7 +115,5 @@ pub fn program_of(
     programs: &[Arc<dyn Program>],
     version: ProgramVersion,
 ) -> Option<&Arc<dyn Program>> {
-    programs
-        .iter()
-        .find(|program| program.version() == version)
+    programs.iter().find(|program| program.version() == version)
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use conclave_ledger::Ledger;
 use conclave_types::{
-    AccountId, Block, BlockHeader, CommitCertificate, Envelope, EnvelopeId, Genesis, Height, Receipt, RollupId,
+    AccountId, Block, BlockHeader, CommitCertificate, Envelope, EnvelopeId, Genesis, Height,
+    Receipt, RollupId,
 };
 use tokio::sync::watch;
 
@@ -43,10 +44,7 @@ pub struct Progress {
 /// The node as its API sees it. Reads never block agreement.
 pub trait Backend: Send + Sync + 'static {
     /// Admits an envelope; resolves when it is durable here.
-    fn submit(
-        &self,
-        envelope: Envelope,
-    ) -> impl Future<Output = Result<Receipt, Refusal>> + Send;
+    fn submit(&self, envelope: Envelope) -> impl Future<Output = Result<Receipt, Refusal>> + Send;
 
     /// The genesis the node runs.
     fn genesis(&self) -> &Genesis;
@@ -61,7 +59,8 @@ pub trait Backend: Send + Sync + 'static {
     fn block(&self, height: Height) -> Option<CertifiedBlock>;
 
     /// What a block delivered to a rollup, without the block itself; `None` when nothing was.
-    fn delivery(&self, rollup: RollupId, height: Height) -> Option<conclave_sdk::api::DeliveryView>;
+    fn delivery(&self, rollup: RollupId, height: Height)
+    -> Option<conclave_sdk::api::DeliveryView>;
 
     /// The first height in `from..=to` that delivered something to a rollup. A store that keeps
     /// deliveries in order answers without walking the heights.
@@ -96,7 +95,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Settled proofs of a rollup from a transaction index on, ascending, at most `limit`, without
     /// their bytes.
-    fn proofs(&self, rollup: RollupId, from_index: u64, limit: usize) -> Vec<conclave_sdk::api::ProofView>;
+    fn proofs(
+        &self,
+        rollup: RollupId,
+        from_index: u64,
+        limit: usize,
+    ) -> Vec<conclave_sdk::api::ProofView>;
 
     /// One settled proof with its bytes, by its auction.
     fn proof(&self, auction: u64) -> Option<conclave_sdk::api::ProofView>;

@@ -47,7 +47,7 @@ impl Signatures for Quick {
     }
 }
 
-pub(super) fn committee(weights: &[u16]) -> (ChainId, Committee) {
+pub(super) fn genesis_of(weights: &[u16]) -> Genesis {
     let validators = weights
         .iter()
         .enumerate()
@@ -61,7 +61,7 @@ pub(super) fn committee(weights: &[u16]) -> (ChainId, Committee) {
             address: String::new(),
             api: String::new(),
         });
-    let genesis = Genesis {
+    Genesis {
         name: "test".into(),
         time: BlockTime(0),
         validators: validators.collect(),
@@ -74,11 +74,13 @@ pub(super) fn committee(weights: &[u16]) -> (ChainId, Committee) {
         consensus: Default::default(),
         fees: Default::default(),
         market: Default::default(),
-    };
-    (
-        genesis.chain_id(),
-        Committee::from_genesis(&genesis).expect("3f+1"),
-    )
+    }
+}
+
+pub(super) fn committee(weights: &[u16]) -> (ChainId, Committee) {
+    let genesis = genesis_of(weights);
+    let committee = Committee::from_genesis(&genesis).expect("3f+1");
+    (genesis.chain_id(), committee)
 }
 
 /// Δ 500 ms, at most 8 s; heartbeat 1 s.

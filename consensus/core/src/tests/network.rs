@@ -205,11 +205,13 @@ impl World {
     fn restart(&mut self, place: usize) {
         let peer = &mut self.peers[place];
         let skip = peer.disk.chain.len().saturating_sub(ANCESTRY_BLOCKS);
-        let recovered = peer.disk.safety.clone().map(|safety| Recovered {
-            safety,
+        // A node can have synced blocks without ever having signed anything.
+        let safety = peer.disk.safety.clone();
+        let recovered = Some(Recovered {
+            safety: safety.unwrap_or_else(|| SafetyState::genesis(chain())),
             committed: peer.disk.chain[skip..]
                 .iter()
-                .map(|(b, _)| b.header.clone())
+                .map(|(block, _)| block.header.clone())
                 .collect(),
             certificate: peer.disk.chain.last().and_then(|(_, cc)| cc.clone()),
             blocks: peer.disk.blocks.values().cloned().collect(),

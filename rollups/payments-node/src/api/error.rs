@@ -86,11 +86,16 @@ impl From<Refusal> for ApiFailure {
 
 /// `[code] message; remedy` as its three parts.
 fn split(text: &str) -> ApiError {
-    let (code, rest) = match text.strip_prefix('[').and_then(|text| text.split_once("] ")) {
+    let (code, rest) = match text
+        .strip_prefix('[')
+        .and_then(|text| text.split_once("] "))
+    {
         Some(parts) => parts,
         None => ("CV-PAY-140", text),
     };
-    let (message, remedy) = rest.rsplit_once("; ").unwrap_or((rest, "see the node's log"));
+    let (message, remedy) = rest
+        .rsplit_once("; ")
+        .unwrap_or((rest, "see the node's log"));
     ApiError {
         code: code.into(),
         message: message.into(),
@@ -103,7 +108,9 @@ impl IntoResponse for ApiFailure {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
         let mut response = (status, Json(self.error)).into_response();
         if self.retry {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_SECONDS);
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, RETRY_SECONDS);
         }
         response
     }

@@ -90,8 +90,9 @@ impl Body {
     /// The JSON value, for routes that take nothing else.
     pub(super) fn json<T: DeserializeOwned>(self) -> Result<T, ApiFailure> {
         match self {
-            Self::Json(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| ApiFailure::body(error.to_string())),
+            Self::Json(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| ApiFailure::body(error.to_string()))
+            }
             Self::Binary(_) => Err(ApiFailure::body("this route takes JSON only".into())),
         }
     }

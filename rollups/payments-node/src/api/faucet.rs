@@ -23,7 +23,10 @@ pub(super) async fn give(
     if key.is_zero() {
         return Err(ApiFailure::body("key: zero is no account key".into()));
     }
-    if request.slot.is_some_and(|slot| slot >= conclave_payments::SLOTS) {
+    if request
+        .slot
+        .is_some_and(|slot| slot >= conclave_payments::SLOTS)
+    {
         return Err(ApiFailure::body("slot: outside the account tree".into()));
     }
     check_ready(&state)?;

@@ -185,8 +185,7 @@ impl RollupAccountView {
         };
         let path = self.path.as_ref().ok_or(field("path"))?;
         let path = hex::decode(path).map_err(|_| field("path"))?;
-        let path: AccountPath =
-            codec::decode(&path, PATH_BYTES_MAX).map_err(|_| field("path"))?;
+        let path: AccountPath = codec::decode(&path, PATH_BYTES_MAX).map_err(|_| field("path"))?;
         match verify_path(settled_root, self.slot, &account, &path) {
             true => Ok(account),
             false => Err(ViewError::NotUnderRoot),

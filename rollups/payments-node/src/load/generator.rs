@@ -5,9 +5,7 @@
 
 use std::collections::VecDeque;
 
-use conclave_payments::{
-    Address, Draft, Payment, PaymentContext, SLOTS, VALUE_LIMIT, WalletError,
-};
+use conclave_payments::{Address, Draft, Payment, PaymentContext, SLOTS, VALUE_LIMIT, WalletError};
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -117,8 +117,7 @@ async fn open_purses(
         });
     }
     let (data, devnet) = (config.data.clone(), devnet.clone());
-    let (newcomers, next) =
-        blocking(move || newcomers::known_newcomers(&data, &devnet)).await??;
+    let (newcomers, next) = blocking(move || newcomers::known_newcomers(&data, &devnet)).await??;
     purses.extend(newcomers);
     Ok((purses, next))
 }
@@ -139,8 +138,7 @@ async fn newcomer(
     handle: &Handle,
 ) -> Result<Option<Purse>, RollupError> {
     let folder = data.clone();
-    let wallet =
-        blocking(move || newcomers::create_newcomer(&folder, &devnet, number)).await??;
+    let wallet = blocking(move || newcomers::create_newcomer(&folder, &devnet, number)).await??;
     let key = wallet.owner();
     let Ok(Some(slot)) = handle.free_slot(slot_hint(&key)).await else {
         return Ok(None);

@@ -98,14 +98,17 @@ fn genesis_refuses_what_breaks_an_invariant() {
 fn the_program_and_its_hashes_are_pinned() {
     assert_eq!(
         hex::encode(program_version()),
-        "1ed92fa4724d0d5a40372ba2f142121b665c59f7de92fa20feb3eed985e48452"
+        "fc27b6c930679856b98bb2f447dd5f20b2978fa286b42a4d008e660f899e7b65"
     );
     let fixture = Fixture::new();
     assert_eq!(
         hex::encode(fixture.state.root()),
         "726bda46efd6d910dd1d960aa587fde157b1d848d871183d7e676b6da4084758"
     );
-    assert_eq!(fixture.addresses[0].key.to_string(), "PINNED_KEY");
+    assert_eq!(
+        fixture.addresses[0].key.to_string(),
+        "1aff7f8af03614207a4e13205e3236df3ea53ecaf1e01f91bf7fc540321847ee"
+    );
 }
 
 #[test]

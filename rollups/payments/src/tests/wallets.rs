@@ -122,6 +122,7 @@ fn a_restored_wallet_only_rotates() {
     ));
     restored.adopt(next).unwrap();
     assert_eq!(restored.owner(), next);
+    assert_eq!(restored.account_key(), draft.receiver.key);
     assert_eq!(restored.pay(&ctx(), &draft).unwrap().signature.leaf, 0);
     wallet.adopt(next).unwrap();
     assert_eq!(wallet.owner(), next);
@@ -218,6 +219,18 @@ fn the_state_file_survives_and_refuses_damage_and_company() {
         damaged,
         Err(WalletError::Store(LeafStoreError::Damaged))
     ));
+}
+
+#[test]
+fn addresses_read_back() {
+    let address = Address {
+        slot: 77,
+        key: Fixture::new().addresses[0].key,
+    };
+    assert_eq!(address.to_string().parse(), Ok(address));
+    for wrong in ["", "77", "77:", "x:00", "16777216:01"] {
+        assert!(wrong.parse::<Address>().is_err());
+    }
 }
 
 #[test]

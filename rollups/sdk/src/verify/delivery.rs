@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use conclave_light::verify_complete;
 use conclave_seal::{SealScheme, body_matches, decode_transactions};
-use conclave_types::{
-    Block, Envelope, EnvelopeHeader, Height, Point, RollupId, TxIndex, limits,
-};
+use conclave_types::{Block, Envelope, EnvelopeHeader, Height, Point, RollupId, TxIndex, limits};
 
 use super::{Auditor, HEADER_BYTES_MAX, VerifyError, decode};
 use crate::OrderedTransaction;
@@ -80,7 +78,12 @@ impl Auditor {
             match (envelope.outcome.as_str(), contents) {
                 (OPENED, Some(transactions)) => {
                     let listed = envelope.transactions.iter();
-                    if !listed.eq(transactions.iter().map(hex::encode).collect::<Vec<_>>().iter()) {
+                    if !listed.eq(transactions
+                        .iter()
+                        .map(hex::encode)
+                        .collect::<Vec<_>>()
+                        .iter())
+                    {
                         return Err(refuse("the listed transactions are not those inside"));
                     }
                     let ordered = transactions
@@ -90,13 +93,21 @@ impl Auditor {
                 }
                 // Operations of the system have one form of their own and no index.
                 (OPENED, None) if rollup == RollupId::SYSTEM => {}
-                (OPENED, None) => return Err(refuse("it is called opened and holds no transactions")),
-                (_, Some(_)) if rollup != RollupId::SYSTEM => {
-                    return Err(refuse("it was opened and holds transactions that are held back"));
+                (OPENED, None) => {
+                    return Err(refuse("it is called opened and holds no transactions"));
                 }
-                (EXPIRED, _) if !expired => return Err(refuse("it is called expired and was in time")),
+                (_, Some(_)) if rollup != RollupId::SYSTEM => {
+                    return Err(refuse(
+                        "it was opened and holds transactions that are held back",
+                    ));
+                }
+                (EXPIRED, _) if !expired => {
+                    return Err(refuse("it is called expired and was in time"));
+                }
                 _ if rollup != RollupId::SYSTEM && !envelope.transactions.is_empty() => {
-                    return Err(refuse("transactions are listed for an envelope without effect"));
+                    return Err(refuse(
+                        "transactions are listed for an envelope without effect",
+                    ));
                 }
                 _ => {}
             }

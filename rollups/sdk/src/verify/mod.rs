@@ -101,17 +101,23 @@ pub enum VerifyError {
         found: TxIndex,
     },
     /// The node does not serve the heights asked for.
-    #[error("[CV-SDK-045] the node serves rollup {rollup} up to height {served} of {wanted}; wait until it has caught up")]
+    #[error(
+        "[CV-SDK-045] the node serves rollup {rollup} up to height {served} of {wanted}; wait until it has caught up"
+    )]
     Short {
         rollup: RollupId,
         served: Height,
         wanted: Height,
     },
     /// A settled proof does not verify, or does not connect.
-    #[error("[CV-SDK-046] the proof of auction {auction}: {reason}; the settlement is not to be relied on")]
+    #[error(
+        "[CV-SDK-046] the proof of auction {auction}: {reason}; the settlement is not to be relied on"
+    )]
     Proof { auction: u64, reason: String },
     /// The stated settled root is not where the proofs lead.
-    #[error("[CV-SDK-047] the proofs lead to root {found}, the node states {stated}; ask another node")]
+    #[error(
+        "[CV-SDK-047] the proofs lead to root {found}, the node states {stated}; ask another node"
+    )]
     SettledRoot { stated: String, found: StateRoot },
 }
 
@@ -158,8 +164,8 @@ impl Auditor {
         }
         let mut headers = vec![block.header.clone()];
         for header in &view.tail {
-            let header: BlockHeader =
-                decode(header, HEADER_BYTES_MAX).ok_or_else(|| malformed("a header of the tail"))?;
+            let header: BlockHeader = decode(header, HEADER_BYTES_MAX)
+                .ok_or_else(|| malformed("a header of the tail"))?;
             headers.push(header);
         }
         let certificate: CommitCertificate = decode(&view.certificate, limits::VOTE_BYTES_MAX)
@@ -167,7 +173,10 @@ impl Auditor {
         if block.header.height != height || block.header.chain != self.chain {
             return Err(VerifyError::WrongBlock {
                 height,
-                found: format!("height {} of chain {}", block.header.height, block.header.chain),
+                found: format!(
+                    "height {} of chain {}",
+                    block.header.height, block.header.chain
+                ),
             });
         }
         let verifier = Verifier {

@@ -62,8 +62,8 @@ impl Auditor {
                 if view.from_index >= report.next_index.0 {
                     break;
                 }
-                let inside = view.from_index >= report.first_index.0
-                    && view.to_index <= report.next_index.0;
+                let inside =
+                    view.from_index >= report.first_index.0 && view.to_index <= report.next_index.0;
                 let program = view
                     .program
                     .parse()
@@ -238,13 +238,19 @@ impl ProofCheck {
         let auction = view.auction;
         let refuse = |reason: String| VerifyError::Proof { auction, reason };
         let malformed = |_| refuse("a field is malformed".into());
-        let proof = view.proof.as_ref().ok_or_else(|| refuse("it was not given".into()))?;
+        let proof = view
+            .proof
+            .as_ref()
+            .ok_or_else(|| refuse("it was not given".into()))?;
         if proof.len() > 2 * limits::PROOF_BYTES_MAX {
             return Err(refuse("it is longer than any".into()));
         }
         let proof = hex::decode(proof).map_err(|_| refuse("it is not hexadecimal".into()))?;
         if view.system != system_name(self.program.system()) {
-            return Err(refuse(format!("{} proofs cannot be verified here", view.system)));
+            return Err(refuse(format!(
+                "{} proofs cannot be verified here",
+                view.system
+            )));
         }
         let heights = (view.from_height, view.to_height);
         let ordered = (

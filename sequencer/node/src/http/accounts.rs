@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use super::error::Failure;
 use super::extract::{NoParams, Params, PathId};
-use super::limits::{LIST_DEFAULT, LIST_MAX, list_limit};
+use super::limits::{LIST_DEFAULT, LIST_MAX, SCAN_HEIGHTS, list_limit};
 use super::state::Shared;
 use super::view;
 use crate::backend::Backend;
@@ -37,7 +37,9 @@ pub(super) async fn totals<B: Backend>(
     State(api): Shared<B>,
     _: Params<NoParams>,
 ) -> Result<Json<TotalsView>, Failure> {
-    Ok(Json(api.read(|backend| view::totals(&backend.ledger())).await?))
+    Ok(Json(
+        api.read(|backend| view::totals(&backend.ledger())).await?,
+    ))
 }
 
 /// Which events.
@@ -64,16 +66,33 @@ pub(super) async fn events<B: Backend>(
     let limit = list_limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
     let mut next = Height(params.from_height.unwrap_or(1).max(1));
     let executed = api.executed();
-    let read = api.read(move |backend| {
-        let mut list = Vec::new();
-        while list.len() < limit
-            && next <= executed
-            && let Some(height) = backend.next_events(next, executed)
-        {
-            list.extend(backend.events(height));
-            next = height.next();
-        }
-        list
-    });
-    Ok(Json(read.await?))
+    let mut list = Vec::new();
+    // Read in steps, so that the work ends with the request when its time is up.
+    while list.len() < limit && next <= executed {
+        let last = executed.min(Height(next.0.saturating_add(SCAN_HEIGHTS - 1)));
+        let room = limit - list.len();
+        let read = api.read(move |backend| read_events(backend, next, last, room));
+        let (found, after) = read.await?;
+        list.extend(found);
+        next = after;
+    }
+    Ok(Json(list))
+}
+
+/// Events of `next..=last`, until there are `limit` of them, and the height to go on at.
+fn read_events<B: Backend>(
+    backend: &B,
+    mut next: Height,
+    last: Height,
+    limit: usize,
+) -> (Vec<EventView>, Height) {
+    let mut list = Vec::new();
+    while list.len() < limit && next <= last {
+        let Some(height) = backend.next_events(next, last) else {
+            return (list, last.next());
+        };
+        list.extend(backend.events(height));
+        next = height.next();
+    }
+    (list, next)
 }

@@ -25,7 +25,8 @@ pub(super) async fn committee<B: Backend>(
 ) -> Result<Json<CommitteeView>, Failure> {
     let committed = api.backend.progress().borrow().committed;
     let view = view::committee(api.backend.genesis(), committed);
-    view.map(Json).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
+    view.map(Json)
+        .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
 }
 
 /// The node's own view of itself and the chain.
@@ -99,5 +100,8 @@ pub(super) async fn block<B: Backend>(
     _: Params<NoParams>,
 ) -> Result<Json<BlockView>, Failure> {
     let found = api.read(move |backend| backend.block(height).map(|block| view::block(&block)));
-    found.await?.map(Json).ok_or_else(|| Failure::unknown("committed block at height", height))
+    found
+        .await?
+        .map(Json)
+        .ok_or_else(|| Failure::unknown("committed block at height", height))
 }

@@ -33,7 +33,12 @@ pub(super) enum Reading {
 impl DeliveryReader {
     /// Reads from a height on; nothing is ever delivered at the genesis.
     pub(super) fn new(rollup: RollupId, from: Height, proofs: bool) -> Self {
-        Self { rollup, proofs, next: from.max(Height(1)), carried: None }
+        Self {
+            rollup,
+            proofs,
+            next: from.max(Height(1)),
+            carried: None,
+        }
     }
 
     /// The next height to look at.
@@ -52,7 +57,8 @@ impl DeliveryReader {
         let reading = match (found, self.proofs) {
             (Some(height), _) => {
                 let delivery = backend.delivery(self.rollup, height);
-                let delivery = delivery.ok_or_else(|| Failure::missing("the delivery", height.0))?;
+                let delivery =
+                    delivery.ok_or_else(|| Failure::missing("the delivery", height.0))?;
                 self.carried = Some((view::next_index(&delivery), delivery.stream_digest.clone()));
                 Reading::Delivery(Box::new(delivery))
             }
@@ -73,13 +79,18 @@ impl DeliveryReader {
     }
 
     /// The delivery of nothing: the stream stands where it stood.
-    fn nothing<B: Backend>(&mut self, backend: &B, height: Height) -> Result<DeliveryView, Failure> {
+    fn nothing<B: Backend>(
+        &mut self,
+        backend: &B,
+        height: Height,
+    ) -> Result<DeliveryView, Failure> {
         let (first_index, stream_digest) = match self.carried.take() {
             Some(carried) => carried,
             None => match backend.last_delivery(self.rollup, height) {
                 Some(at) => {
                     let delivery = backend.delivery(self.rollup, at);
-                    let delivery = delivery.ok_or_else(|| Failure::missing("the delivery", at.0))?;
+                    let delivery =
+                        delivery.ok_or_else(|| Failure::missing("the delivery", at.0))?;
                     (view::next_index(&delivery), delivery.stream_digest)
                 }
                 None => (0, view::stream_start()),
@@ -124,7 +135,10 @@ pub(super) fn contents<B: Backend>(
     })
 }
 
-fn with_block<B: Backend>(backend: &B, mut delivery: DeliveryView) -> Result<DeliveryView, Failure> {
+fn with_block<B: Backend>(
+    backend: &B,
+    mut delivery: DeliveryView,
+) -> Result<DeliveryView, Failure> {
     let block = backend.block(Height(delivery.height));
     let block = block.ok_or_else(|| Failure::missing("the block", delivery.height))?;
     delivery.time_ms = block.block.header.time.0;

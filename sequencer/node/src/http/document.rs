@@ -2,9 +2,7 @@
 
 use axum::handler::Handler;
 use axum::routing::MethodRouter;
-use conclave_sdk::api::{
-    ApiError, DeliveryView, ProgressView,
-};
+use conclave_sdk::api::{ApiError, DeliveryView, ProgressView};
 use utoipa::OpenApi;
 use utoipa::openapi::path::Paths;
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
@@ -19,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
         title = "Conclave node",
         description = "Submit sealed envelopes, follow rollups, watch the proving market.",
     ),
-    components(schemas(ApiError, DeliveryView, ProgressView)),
+    components(schemas(ApiError, DeliveryView, ProgressView))
 )]
 struct Base;
 
@@ -32,7 +30,7 @@ pub(super) fn base<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
 /// type that the attribute defines beside the handler.
 ///
 /// This is `utoipa_axum::routes!` as a function, because the macro does not take generic handlers.
-pub(super) fn mount<S, P, H, T>(router: OpenApiRouter<S>, _path: P, handler: H) -> OpenApiRouter<S>
+pub(super) fn mount<S, P, H, T>(router: OpenApiRouter<S>, _path: P, handler: &H) -> OpenApiRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     P: utoipa::Path + utoipa::__dev::SchemaReferences + for<'t> utoipa::__dev::Tags<'t>,
@@ -48,7 +46,10 @@ where
         .description("The request failed; the codes are listed in docs/api.md.")
         .content("application/json", failure)
         .build();
-    operation.responses.responses.insert("default".to_owned(), RefOr::T(failure));
+    operation
+        .responses
+        .responses
+        .insert("default".to_owned(), RefOr::T(failure));
     let mut methods = MethodRouter::new();
     for method in P::methods() {
         methods = methods.on(method.to_method_filter(), handler.clone());

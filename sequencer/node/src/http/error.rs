@@ -1,8 +1,8 @@
 //! Every error of the API: its stable code, HTTP status and remedy, in one list.
 
+use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use conclave_sdk::api::ApiError;
 
 use crate::backend::Refusal;
@@ -91,15 +91,22 @@ codes! {
 impl ErrorCode {
     /// Whether the same request may succeed later.
     const fn retry(self) -> bool {
-        matches!(self, Self::Overloaded | Self::TooManyStreams | Self::NotReady)
+        matches!(
+            self,
+            Self::Overloaded | Self::TooManyStreams | Self::NotReady
+        )
     }
 
     /// The table of the documentation, in Markdown.
     pub fn table() -> String {
-        let mut table = String::from("| code | status | meaning | what to do |\n| --- | --- | --- | --- |\n");
+        let mut table =
+            String::from("| code | status | meaning | what to do |\n| --- | --- | --- | --- |\n");
         for code in Self::ALL {
             let (status, meaning, remedy) = (code.status().as_u16(), code.meaning(), code.remedy());
-            table.push_str(&format!("| `{}` | {status} | {meaning} | {remedy} |\n", code.code()));
+            table.push_str(&format!(
+                "| `{}` | {status} | {meaning} | {remedy} |\n",
+                code.code()
+            ));
         }
         table
     }
@@ -139,7 +146,10 @@ impl Failure {
 
     /// The store lost what an executed height must have.
     pub(super) fn missing(what: &str, height: u64) -> Self {
-        Self::new(ErrorCode::Internal, format!("{what} of height {height} cannot be read"))
+        Self::new(
+            ErrorCode::Internal,
+            format!("{what} of height {height} cannot be read"),
+        )
     }
 }
 

@@ -49,7 +49,9 @@ where
         let Path(text) = Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|rejection| refuse(rejection.body_text()))?;
-        text.parse().map(Self).map_err(|error: T::Err| refuse(error.to_string()))
+        text.parse()
+            .map(Self)
+            .map_err(|error: T::Err| refuse(error.to_string()))
     }
 }
 
@@ -61,20 +63,28 @@ impl<S: Send + Sync> FromRequest<S> for EnvelopeBody {
         let binary = request
             .headers()
             .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"application/octet-stream"));
+            .is_some_and(|value| {
+                value
+                    .as_bytes()
+                    .eq_ignore_ascii_case(b"application/octet-stream")
+            });
         if !binary {
             let code = ErrorCode::BadContentType;
             return Err(Failure::new(code, code.meaning()));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Failure::new(
-                    ErrorCode::BodyTooLarge,
-                    format!("the body is larger than {} bytes", limits::ENVELOPE_BYTES_MAX),
-                ),
-                _ => Failure::new(ErrorCode::BadEnvelope, rejection.body_text()),
-            }
-        })?;
+        let bytes =
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|rejection| match rejection.status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => Failure::new(
+                        ErrorCode::BodyTooLarge,
+                        format!(
+                            "the body is larger than {} bytes",
+                            limits::ENVELOPE_BYTES_MAX
+                        ),
+                    ),
+                    _ => Failure::new(ErrorCode::BadEnvelope, rejection.body_text()),
+                })?;
         codec::decode(&bytes, limits::ENVELOPE_BYTES_MAX)
             .map(Self)
             .map_err(|error| Failure::new(ErrorCode::BadEnvelope, error.to_string()))

@@ -23,18 +23,25 @@ pub(super) async fn guard<B: Send + Sync + 'static>(
         Ok(response) => response,
         Err(_) => {
             let seconds = api.limits.request_timeout.as_secs_f64();
-            Failure::new(ErrorCode::TimedOut, format!("no answer within {seconds} s")).into_response()
+            Failure::new(ErrorCode::TimedOut, format!("no answer within {seconds} s"))
+                .into_response()
         }
     }
 }
 
 /// The answer to a path that no route has.
 pub(super) async fn unknown_route(request: Request) -> Failure {
-    Failure::new(ErrorCode::UnknownRoute, format!("no route {}", request.uri().path()))
+    Failure::new(
+        ErrorCode::UnknownRoute,
+        format!("no route {}", request.uri().path()),
+    )
 }
 
 /// The answer to a method that a route does not take.
 pub(super) async fn wrong_method(request: Request) -> Failure {
     let (method, path) = (request.method(), request.uri().path());
-    Failure::new(ErrorCode::WrongMethod, format!("{path} does not take {method}"))
+    Failure::new(
+        ErrorCode::WrongMethod,
+        format!("{path} does not take {method}"),
+    )
 }

@@ -13,8 +13,8 @@ pub struct HttpLimits {
     pub connections: usize,
     /// What one request may take, the upload of its body included.
     pub request_timeout: Duration,
-    /// How long a connection may move no byte in either direction. Streams send a comment every
-    /// [`KEEP_ALIVE`], so this ends only dead or stalled peers.
+    /// How long a connection may move no byte in either direction. Streams send a comment every few
+    /// seconds, so this ends only dead or stalled peers.
     pub idle_timeout: Duration,
     /// What open requests get to finish at shutdown.
     pub shutdown_grace: Duration,

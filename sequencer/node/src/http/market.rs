@@ -39,7 +39,10 @@ pub(super) async fn intents<B: Backend>(
         let (ledger, market) = (backend.ledger(), &backend.genesis().market);
         let open = ledger.auctions().filter(|auction| !auction.is_finished());
         let wanted = open.filter(|auction| rollup.is_none_or(|id| auction.rollup() == id));
-        wanted.take(LIST_MAX).map(|auction| view::auction(auction, market)).collect()
+        wanted
+            .take(LIST_MAX)
+            .map(|auction| view::auction(auction, market))
+            .collect()
     });
     Ok(Json(list.await?))
 }
@@ -97,8 +100,11 @@ pub(super) struct AuctionsParams {
 
 impl AuctionsParams {
     fn wants(&self, auction: &Auction) -> bool {
-        self.rollup.is_none_or(|rollup| auction.rollup().0 == rollup)
-            && self.state.is_none_or(|state| view::auction_state(auction) == state)
+        self.rollup
+            .is_none_or(|rollup| auction.rollup().0 == rollup)
+            && self
+                .state
+                .is_none_or(|state| view::auction_state(auction) == state)
             && self.before.is_none_or(|before| auction.id.0 < before)
     }
 }
@@ -115,9 +121,14 @@ pub(super) async fn auctions<B: Backend>(
     let limit = list_limit(params.limit, LIST_DEFAULT, LIST_MAX)?;
     let list = api.read(move |backend| {
         let (ledger, market) = (backend.ledger(), &backend.genesis().market);
-        let wanted: Vec<_> = ledger.auctions().filter(|auction| params.wants(auction)).collect();
+        let wanted: Vec<_> = ledger
+            .auctions()
+            .filter(|auction| params.wants(auction))
+            .collect();
         let newest = wanted.into_iter().rev().take(limit);
-        newest.map(|auction| view::auction(auction, market)).collect()
+        newest
+            .map(|auction| view::auction(auction, market))
+            .collect()
     });
     Ok(Json(list.await?))
 }
@@ -134,7 +145,9 @@ pub(super) async fn auction<B: Backend>(
     _: Params<NoParams>,
 ) -> Result<Json<AuctionView>, Failure> {
     let ledger = api.backend.ledger();
-    let found = ledger.auction(id).ok_or_else(|| Failure::unknown("auction", id))?;
+    let found = ledger
+        .auction(id)
+        .ok_or_else(|| Failure::unknown("auction", id))?;
     Ok(Json(view::auction(found, &api.backend.genesis().market)))
 }
 
@@ -162,7 +175,9 @@ pub(super) async fn provers<B: Backend>(
     let limit = list_limit(params.limit, LIST_MAX, LIST_MAX)?;
     let list = api.read(move |backend| {
         let ledger = backend.ledger();
-        let after = ledger.provers().filter(|(account, _)| params.after.is_none_or(|after| *account > after));
+        let after = ledger
+            .provers()
+            .filter(|(account, _)| params.after.is_none_or(|after| *account > after));
         let views = after.take(limit).map(|(account, prover)| {
             view::prover(&ledger, account, prover, backend.prover_record(account))
         });
@@ -188,7 +203,10 @@ pub(super) async fn prover<B: Backend>(
         let prover = ledger.prover(&account);
         prover.map(|prover| view::prover(&ledger, account, prover, record))
     });
-    found.await?.map(Json).ok_or_else(|| Failure::unknown("prover", account))
+    found
+        .await?
+        .map(Json)
+        .ok_or_else(|| Failure::unknown("prover", account))
 }
 
 /// Which proofs.
@@ -217,7 +235,10 @@ pub(super) async fn proofs<B: Backend>(
     let rollup = RollupId(params.rollup);
     require_rollup(&api, rollup)?;
     let from = params.from_index.unwrap_or(0);
-    Ok(Json(api.read(move |backend| backend.proofs(rollup, from, limit)).await?))
+    Ok(Json(
+        api.read(move |backend| backend.proofs(rollup, from, limit))
+            .await?,
+    ))
 }
 
 /// One settled proof with its bytes.
@@ -232,5 +253,7 @@ pub(super) async fn proof<B: Backend>(
     _: Params<NoParams>,
 ) -> Result<Json<ProofView>, Failure> {
     let found = api.read(move |backend| backend.proof(auction.0)).await?;
-    found.map(Json).ok_or_else(|| Failure::unknown("settled proof of auction", auction))
+    found
+        .map(Json)
+        .ok_or_else(|| Failure::unknown("settled proof of auction", auction))
 }

@@ -83,7 +83,7 @@ fn request_routes<B: Backend>() -> OpenApiRouter<Arc<Api<B>>> {
     let mut router = base();
     macro_rules! routes {
         ($($module:ident: $($handler:ident / $path:ident),*;)*) => {
-            $($(router = mount(router, $module::$path, $module::$handler::<B>);)*)*
+            $($(router = mount(router, $module::$path, &$module::$handler::<B>);)*)*
         };
     }
     routes! {
@@ -104,8 +104,12 @@ fn request_routes<B: Backend>() -> OpenApiRouter<Arc<Api<B>>> {
 /// Streams, which have their own bound, and probes and metrics, which must answer under load too.
 fn other_routes<B: Backend>() -> OpenApiRouter<Arc<Api<B>>> {
     let router = base();
-    let router = mount(router, stream::__path_rollup_stream, stream::rollup_stream::<B>);
-    let router = mount(router, operate::__path_livez, operate::livez);
-    let router = mount(router, operate::__path_readyz, operate::readyz::<B>);
-    mount(router, operate::__path_metrics, operate::metrics::<B>)
+    let router = mount(
+        router,
+        stream::__path_rollup_stream,
+        &stream::rollup_stream::<B>,
+    );
+    let router = mount(router, operate::__path_livez, &operate::livez);
+    let router = mount(router, operate::__path_readyz, &operate::readyz::<B>);
+    mount(router, operate::__path_metrics, &operate::metrics::<B>)
 }

@@ -20,7 +20,10 @@ pub(super) async fn openapi<B: Backend>(
     State(api): Shared<B>,
     _: Params<NoParams>,
 ) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], api.document.clone())
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        api.document.clone(),
+    )
 }
 
 /// Whether the process answers.
@@ -29,7 +32,9 @@ pub(super) async fn openapi<B: Backend>(
     responses((status = 200, body = ProbeView))
 )]
 pub(super) async fn livez(_: Params<NoParams>) -> Json<ProbeView> {
-    Json(ProbeView { status: "live".into() })
+    Json(ProbeView {
+        status: "live".into(),
+    })
 }
 
 /// Whether the node takes part: connected to a quorum and caught up.
@@ -49,7 +54,9 @@ pub(super) async fn readyz<B: Backend>(
     }
     let ready = api.backend.ready();
     ready.map_err(|reason| Failure::new(ErrorCode::NotReady, reason))?;
-    Ok(Json(ProbeView { status: "ready".into() }))
+    Ok(Json(ProbeView {
+        status: "ready".into(),
+    }))
 }
 
 /// Metrics in the Prometheus text format.
@@ -62,5 +69,11 @@ pub(super) async fn metrics<B: Backend>(
     _: Params<NoParams>,
 ) -> Result<impl IntoResponse, Failure> {
     let text = api.read(|backend| backend.metrics()).await?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
+    Ok((
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    ))
 }

@@ -40,7 +40,9 @@ pub(super) async fn rollups<B: Backend>(
     let list = api.read(move |backend| {
         let ledger = backend.ledger();
         let ids = ledger.rollups().map(|(id, _)| id).filter(|id| *id >= from);
-        ids.take(limit).filter_map(|id| view::rollup(&ledger, id)).collect()
+        ids.take(limit)
+            .filter_map(|id| view::rollup(&ledger, id))
+            .collect()
     });
     Ok(Json(list.await?))
 }
@@ -57,7 +59,9 @@ pub(super) async fn rollup<B: Backend>(
     _: Params<NoParams>,
 ) -> Result<Json<RollupView>, Failure> {
     let found = view::rollup(&api.backend.ledger(), id);
-    found.map(Json).ok_or_else(|| Failure::unknown("rollup", id))
+    found
+        .map(Json)
+        .ok_or_else(|| Failure::unknown("rollup", id))
 }
 
 /// Which contents.
@@ -92,7 +96,9 @@ pub(super) async fn rollup_contents<B: Backend>(
     let from = Height(params.from_height.unwrap_or(1).max(1));
     let to = match params.to_height.map(Height) {
         Some(to) if to < from => {
-            return Err(Failure::query(format!("to_height {to} is below from_height {from}")));
+            return Err(Failure::query(format!(
+                "to_height {to} is below from_height {from}"
+            )));
         }
         Some(to) => to.min(api.executed()),
         None => api.executed(),

@@ -32,7 +32,9 @@ pub enum ServeError {
         source: io::Error,
     },
     /// The listener failed while serving.
-    #[error("[CV-API-103] the API stopped: {source}; look at the system's log, then restart the node")]
+    #[error(
+        "[CV-API-103] the API stopped: {source}; look at the system's log, then restart the node"
+    )]
     Stopped {
         /// What the system said.
         source: io::Error,
@@ -41,10 +43,12 @@ pub enum ServeError {
 
 /// Listens on an address.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ServeError::InUse { address },
-        _ => ServeError::Bind { address, source },
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => ServeError::InUse { address },
+            _ => ServeError::Bind { address, source },
+        })
 }
 
 /// Serves until `closing` is true or without a sender; then accepts nothing more, lets open

@@ -53,7 +53,9 @@ pub(super) async fn envelope<B: Backend>(
     _: Params<NoParams>,
 ) -> Result<Json<EnvelopeView>, Failure> {
     let found = api.read(move |backend| backend.envelope(id)).await?;
-    found.map(Json).ok_or_else(|| Failure::unknown("envelope", id))
+    found
+        .map(Json)
+        .ok_or_else(|| Failure::unknown("envelope", id))
 }
 
 /// The size to quote for.
@@ -77,7 +79,13 @@ pub(super) async fn fees<B: Backend>(
     let bytes = params.body_bytes;
     if bytes as usize > limits::PLAIN_BODY_BYTES_MAX {
         let max = limits::PLAIN_BODY_BYTES_MAX;
-        return Err(Failure::query(format!("body_bytes is {bytes}, but must be at most {max}")));
+        return Err(Failure::query(format!(
+            "body_bytes is {bytes}, but must be at most {max}"
+        )));
     }
-    Ok(Json(view::fee_quote(&api.backend.ledger(), api.backend.genesis(), bytes)))
+    Ok(Json(view::fee_quote(
+        &api.backend.ledger(),
+        api.backend.genesis(),
+        bytes,
+    )))
 }

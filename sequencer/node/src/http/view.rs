@@ -144,7 +144,9 @@ pub(super) fn rollup(ledger: &Ledger, id: RollupId) -> Option<RollupView> {
     let (proof_systems, proofs_required) = match &config.policy {
         ProofPolicy::None => (vec!["none".to_owned()], 0),
         ProofPolicy::Any { systems, required } => {
-            let names = systems.iter().map(|system| format!("{system:?}").to_lowercase());
+            let names = systems
+                .iter()
+                .map(|system| format!("{system:?}").to_lowercase());
             (names.collect(), *required)
         }
     };
@@ -226,7 +228,8 @@ pub(super) fn auction(auction: &Auction, market: &MarketParameters) -> AuctionVi
         settled_by: settlement
             .and_then(|settlement| settlement.proofs.last())
             .map(|proof| proof.prover.to_string()),
-        paid: settlement.map(|settlement| settlement.payments.iter().map(|paid| paid.amount.0).sum()),
+        paid: settlement
+            .map(|settlement| settlement.payments.iter().map(|paid| paid.amount.0).sum()),
     }
 }
 

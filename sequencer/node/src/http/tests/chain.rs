@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use conclave_ledger::{
-    ClosedBid, Content, ExecutableBlock, Entry, Executed, Ledger, LedgerEvent, Outcome,
+    ClosedBid, Content, Entry, ExecutableBlock, Executed, Ledger, LedgerEvent, Outcome,
     encode_transactions,
 };
 use conclave_market::{ContentSource, OrderedTransaction, ProofRejected, Verifier};
@@ -55,7 +55,10 @@ struct Transactions(BTreeMap<RollupId, Vec<OrderedTransaction>>);
 impl ContentSource for Transactions {
     fn transactions(&self, range: &Range) -> Option<Vec<OrderedTransaction>> {
         let all = self.0.get(&range.rollup)?;
-        Some(all.get(range.from.0 as usize..range.to.0 as usize)?.to_vec())
+        Some(
+            all.get(range.from.0 as usize..range.to.0 as usize)?
+                .to_vec(),
+        )
     }
 }
 
@@ -111,16 +114,33 @@ impl Chain {
     /// transactions came (6), whose auction takes bids.
     pub(super) fn with_market() -> Arc<Self> {
         let chain = Self::new();
-        chain.commit(vec![
-            chain.operation(PAYER, &SystemOp::RegisterRollup { rollup: ROLLUP, config: config() }),
-            chain.operation(PAYER, &SystemOp::FundRollup { rollup: ROLLUP, amount: Amount(100_000) }),
+        chain.commit(&[
+            chain.operation(
+                PAYER,
+                &SystemOp::RegisterRollup {
+                    rollup: ROLLUP,
+                    config: config(),
+                },
+            ),
+            chain.operation(
+                PAYER,
+                &SystemOp::FundRollup {
+                    rollup: ROLLUP,
+                    amount: Amount(100_000),
+                },
+            ),
             chain.operation(PROVER, &SystemOp::RegisterProver { slots: 2 }),
-            chain.operation(PROVER, &SystemOp::PostBond { amount: Amount(50_000) }),
+            chain.operation(
+                PROVER,
+                &SystemOp::PostBond {
+                    amount: Amount(50_000),
+                },
+            ),
         ]);
-        chain.commit(vec![chain.contents(&[b"one", b"two"])]);
-        chain.commit(vec![chain.bid(AuctionId(1), Amount(150))]);
-        chain.commit(vec![]);
-        chain.commit(vec![chain.operation(
+        chain.commit(&[chain.contents(&[b"one", b"two"])]);
+        chain.commit(&[chain.bid(AuctionId(1), Amount(150))]);
+        chain.commit(&[]);
+        chain.commit(&[chain.operation(
             PROVER,
             &SystemOp::SubmitProof(ProofSubmission {
                 auction: AuctionId(1),
@@ -130,21 +150,30 @@ impl Chain {
                 proof: vec![5; 100],
             }),
         )]);
-        chain.commit(vec![chain.contents(&[b"three", b"four"])]);
+        chain.commit(&[chain.contents(&[b"three", b"four"])]);
         chain
     }
 
     /// A system operation in a plain envelope.
     pub(super) fn operation(&self, author: AccountId, operation: &SystemOp) -> Entry {
         let body = codec::encode(operation);
-        self.entry(author, RollupId::SYSTEM, ReleaseRule::OnCommit, Payload::Plain, Content::Plain(body))
+        self.entry(
+            author,
+            RollupId::SYSTEM,
+            ReleaseRule::OnCommit,
+            Payload::Plain,
+            Content::Plain(body),
+        )
     }
 
     /// An opened envelope of the rollup.
     pub(super) fn contents(&self, transactions: &[&[u8]]) -> Entry {
         let transactions: Vec<Vec<u8>> = transactions.iter().map(|bytes| bytes.to_vec()).collect();
         let plaintext = encode_transactions(&transactions);
-        let content = Content::Opened { plaintext, m: Point([3; 32]) };
+        let content = Content::Opened {
+            plaintext,
+            m: Point([3; 32]),
+        };
         self.entry(PAYER, ROLLUP, ReleaseRule::OnCommit, sealed(), content)
     }
 
@@ -182,13 +211,20 @@ impl Chain {
             payload,
             signature: EdSignature([5; 64]),
         };
-        Entry { header, author: ValidatorIndex(0), content }
+        Entry {
+            header,
+            author: ValidatorIndex(0),
+            content,
+        }
     }
 
     /// Makes the next block of these envelopes, executes it, and publishes the height.
-    pub(super) fn commit(&self, entries: Vec<Entry>) {
+    pub(super) fn commit(&self, entries: &[Entry]) {
         let height = self.lock().execute(&self.genesis, entries);
-        self.progress.send_replace(Progress { committed: height, executed: height });
+        self.progress.send_replace(Progress {
+            committed: height,
+            executed: height,
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -197,13 +233,15 @@ impl Chain {
 }
 
 impl Inner {
-    fn execute(&mut self, genesis: &Genesis, entries: Vec<Entry>) -> Height {
+    fn execute(&mut self, genesis: &Genesis, entries: &[Entry]) -> Height {
         let height = self.ledger.height().next();
         let time = BlockTime(self.ledger.time().0 + 1000);
         let proposer = ValidatorIndex((height.0 % 4) as u16);
         let block = block(genesis, height, time, proposer, entries.len() as u32);
         let closing = self.ledger.closing(time, height, proposer);
-        let held = closing.into_iter().flat_map(|auction| self.ledger.held_bids(auction));
+        let held = closing
+            .into_iter()
+            .flat_map(|auction| self.ledger.held_bids(auction));
         let bids = held
             .map(|header| ClosedBid {
                 envelope: header.id(),
@@ -219,7 +257,7 @@ impl Inner {
             time,
             proposer,
             ledger_height: Height(height.0 - 1),
-            entries: entries.clone(),
+            entries: entries.to_vec(),
             bids,
         };
         let executed = self
@@ -227,7 +265,7 @@ impl Inner {
             .execute(executable, &self.transactions, &Lenient)
             .expect("everything is here");
         self.blocks.insert(height, block);
-        self.keep(&entries, executed, time);
+        self.keep(entries, executed, time);
         self.shared = Arc::new(self.ledger.clone());
         height
     }
@@ -240,13 +278,25 @@ impl Inner {
         for delivery in executed.deliveries {
             let stream = self.transactions.0.entry(delivery.rollup).or_default();
             stream.extend(
-                delivery.transactions.iter().map(|bytes| OrderedTransaction { height, bytes: bytes.clone() }),
+                delivery
+                    .transactions
+                    .iter()
+                    .map(|bytes| OrderedTransaction {
+                        height,
+                        bytes: bytes.clone(),
+                    }),
             );
             let envelopes = delivery.entries.iter().map(|entry| {
-                let header = entries.iter().map(|entry| &entry.header).find(|h| h.id() == entry.envelope);
+                let header = entries
+                    .iter()
+                    .map(|entry| &entry.header)
+                    .find(|h| h.id() == entry.envelope);
                 let header = header.expect("delivered from this block");
                 let range = match entry.outcome {
-                    Outcome::Delivered { first, transactions } => {
+                    Outcome::Delivered {
+                        first,
+                        transactions,
+                    } => {
                         let first = (first.0 - delivery.first.0) as usize;
                         first..first + transactions as usize
                     }
@@ -259,7 +309,10 @@ impl Inner {
                     outcome: format!("{:?}", entry.outcome),
                     opening: None,
                     body: None,
-                    transactions: delivery.transactions[range].iter().map(hex::encode).collect(),
+                    transactions: delivery.transactions[range]
+                        .iter()
+                        .map(hex::encode)
+                        .collect(),
                 }
             });
             let view = DeliveryView {
@@ -276,10 +329,19 @@ impl Inner {
         for event in executed.events {
             let text = format!("{event:?}");
             let kind = text.split([' ', '{']).next().unwrap_or_default().to_owned();
-            let view = EventView { height: height.0, time_ms: time.0, kind, text };
+            let view = EventView {
+                height: height.0,
+                time_ms: time.0,
+                kind,
+                text,
+            };
             self.events.entry(height).or_default().push(view);
             match event {
-                LedgerEvent::RangeSettled { auction, range, new_root } => {
+                LedgerEvent::RangeSettled {
+                    auction,
+                    range,
+                    new_root,
+                } => {
                     let proof = proof(auction, &range, new_root, height);
                     self.proofs.insert(auction, proof);
                 }
@@ -348,9 +410,20 @@ impl Backend for Chain {
 
     fn proofs(&self, rollup: RollupId, from_index: u64, limit: usize) -> Vec<ProofView> {
         let inner = self.lock();
-        let of_rollup = inner.proofs.values().filter(|proof| proof.rollup == rollup.0);
-        let wanted = of_rollup.filter(|proof| proof.from_index >= from_index).take(limit);
-        wanted.cloned().map(|proof| ProofView { proof: None, ..proof }).collect()
+        let of_rollup = inner
+            .proofs
+            .values()
+            .filter(|proof| proof.rollup == rollup.0);
+        let wanted = of_rollup
+            .filter(|proof| proof.from_index >= from_index)
+            .take(limit);
+        wanted
+            .cloned()
+            .map(|proof| ProofView {
+                proof: None,
+                ..proof
+            })
+            .collect()
     }
 
     fn proof(&self, auction: u64) -> Option<ProofView> {
@@ -415,12 +488,20 @@ fn genesis() -> Genesis {
         address: format!("127.0.0.1:{}", 4000 + u16::from(index)),
         api: format!("http://127.0.0.1:{}", 5000 + u16::from(index)),
     };
-    let allocation = |account| Allocation { account, balance: Amount(1_000_000), fees: Amount(1_000_000) };
+    let allocation = |account| Allocation {
+        account,
+        balance: Amount(1_000_000),
+        fees: Amount(1_000_000),
+    };
     let genesis = Genesis {
         name: "test".into(),
         time: BlockTime(1_000_000),
         validators: (0..4).map(validator).collect(),
-        sealing: SealingKey { key: Point([1; 32]), shares: vec![Point([2; 32]); 4], transcript: Digest([3; 32]) },
+        sealing: SealingKey {
+            key: Point([1; 32]),
+            shares: vec![Point([2; 32]); 4],
+            transcript: Digest([3; 32]),
+        },
         allocations: vec![allocation(PAYER), allocation(PROVER)],
         consensus: ConsensusParameters::default(),
         fees: FeeParameters::default(),
@@ -436,7 +517,10 @@ fn config() -> RollupConfig {
         owner: PAYER,
         program: ProgramVersion(Digest([9; 32])),
         genesis_root: StateRoot(Digest([7; 32])),
-        policy: ProofPolicy::Any { systems: vec![ProofSystem::Winterfell], required: 1 },
+        policy: ProofPolicy::Any {
+            systems: vec![ProofSystem::Winterfell],
+            required: 1,
+        },
         reserve_price: Amount(100),
         reserve_price_max: Amount(200),
         range_transactions: 2,
@@ -455,12 +539,28 @@ fn block(
     envelopes: u32,
 ) -> CertifiedBlock {
     let chain = genesis.chain_id();
-    let aggregate = AggregateSignature { signers: Signers::default(), signature: BlsSignature([0; 48]) };
-    let contents = vec![RollupContents { rollup: ROLLUP, count: envelopes, root: Digest([1; 32]) }];
-    let batch = BatchHeader { chain, epoch: Epoch(0), author: proposer, sequence: height.0, contents };
+    let aggregate = AggregateSignature {
+        signers: Signers::default(),
+        signature: BlsSignature([0; 48]),
+    };
+    let contents = vec![RollupContents {
+        rollup: ROLLUP,
+        count: envelopes,
+        root: Digest([1; 32]),
+    }];
+    let batch = BatchHeader {
+        chain,
+        epoch: Epoch(0),
+        author: proposer,
+        sequence: height.0,
+        contents,
+    };
     let batches = match envelopes {
         0 => vec![],
-        _ => vec![BatchRef { header: batch, stored: aggregate.clone() }],
+        _ => vec![BatchRef {
+            header: batch,
+            stored: aggregate.clone(),
+        }],
     };
     let header = BlockHeader {
         chain,
@@ -483,7 +583,11 @@ fn block(
         block: block.id(),
         aggregate,
     };
-    CertifiedBlock { block, tail: vec![], certificate }
+    CertifiedBlock {
+        block,
+        tail: vec![],
+        certificate,
+    }
 }
 
 fn proof(auction: AuctionId, range: &Range, new_root: StateRoot, height: Height) -> ProofView {
@@ -509,5 +613,8 @@ fn proof(auction: AuctionId, range: &Range, new_root: StateRoot, height: Height)
 /// An envelope that decodes; nobody checks its signature here.
 pub(super) fn envelope(chain: &Chain, body: &[u8]) -> Envelope {
     let entry = chain.contents(&[b"x"]);
-    Envelope { header: entry.header, body: body.to_vec() }
+    Envelope {
+        header: entry.header,
+        body: body.to_vec(),
+    }
 }

@@ -17,7 +17,11 @@ fn codes_are_distinct_and_documented() {
     let codes: BTreeSet<_> = ErrorCode::ALL.iter().map(|code| code.code()).collect();
     assert_eq!(codes.len(), ErrorCode::ALL.len());
     let documentation = include_str!("../../../../../docs/api.md");
-    assert!(documentation.contains(&ErrorCode::table()), "paste this into docs/api.md:\n{}", ErrorCode::table());
+    assert!(
+        documentation.contains(&ErrorCode::table()),
+        "paste this into docs/api.md:\n{}",
+        ErrorCode::table()
+    );
 }
 
 #[tokio::test]
@@ -112,7 +116,15 @@ async fn extreme_heights_are_served() {
 #[tokio::test]
 async fn unknown_routes_are_not_found() {
     let server = Server::start(Chain::new()).await;
-    for path in ["/", "/v1", "/v1/", "/v2/status", "/v1/blocks/", "/v1/rollups/7/streams", "/v1/%00"] {
+    for path in [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v2/status",
+        "/v1/blocks/",
+        "/v1/rollups/7/streams",
+        "/v1/%00",
+    ] {
         server.refused("GET", path, 404, "CV-API-007").await;
         server.refused("POST", path, 404, "CV-API-007").await;
     }
@@ -124,17 +136,28 @@ async fn bodies_that_are_no_envelope_are_refused() {
     let valid = codec::encode(&envelope(&server.chain, b"body"));
     let mut trailing = valid.clone();
     trailing.push(0);
-    for body in [vec![], vec![0xff; 300], valid[..valid.len() - 1].to_vec(), trailing] {
+    for body in [
+        vec![],
+        vec![0xff; 300],
+        valid[..valid.len() - 1].to_vec(),
+        trailing,
+    ] {
         assert_refused(server.submit(body).await, 400, "CV-API-003").await;
     }
     let largest = vec![0; limits::ENVELOPE_BYTES_MAX];
     assert_refused(server.submit(largest).await, 400, "CV-API-003").await;
     let too_large = vec![0; limits::ENVELOPE_BYTES_MAX + 1];
     assert_refused(server.submit(too_large).await, 413, "CV-API-005").await;
-    let request = server.request("POST", "/v1/envelopes").header("content-type", "application/json");
+    let request = server
+        .request("POST", "/v1/envelopes")
+        .header("content-type", "application/json");
     let response = request.body(valid.clone()).send().await.expect("an answer");
     assert_refused(response, 415, "CV-API-006").await;
-    let response = server.request("POST", "/v1/envelopes").body(valid).send().await;
+    let response = server
+        .request("POST", "/v1/envelopes")
+        .body(valid)
+        .send()
+        .await;
     assert_refused(response.expect("an answer"), 415, "CV-API-006").await;
 }
 
@@ -149,13 +172,20 @@ async fn refusals_keep_the_sequencers_code_and_get_its_status() {
         ("CV-SEQ-008", true, 402),
         ("CV-SEQ-009", true, 503),
     ] {
-        *server.chain.refusal.lock().expect("not poisoned") =
-            Some(Refusal { code, reason: "reason".into(), remedy: "remedy", retry });
+        *server.chain.refusal.lock().expect("not poisoned") = Some(Refusal {
+            code,
+            reason: "reason".into(),
+            remedy: "remedy",
+            retry,
+        });
         let response = server.submit(body.clone()).await;
         let later = response.headers().contains_key("retry-after");
         assert_eq!(later, status == 503, "{code}");
         let error = assert_refused(response, status, code).await;
-        assert_eq!((error.message.as_str(), error.remedy.as_str()), ("reason", "remedy"));
+        assert_eq!(
+            (error.message.as_str(), error.remedy.as_str()),
+            ("reason", "remedy")
+        );
     }
 }
 
@@ -164,7 +194,10 @@ async fn too_many_requests_are_turned_away_and_probes_still_answer() {
     let chain = Chain::new();
     let gate = Arc::new(Notify::new());
     *chain.gate.lock().expect("not poisoned") = Some(gate.clone());
-    let limits = HttpLimits { requests: 1, ..HttpLimits::default() };
+    let limits = HttpLimits {
+        requests: 1,
+        ..HttpLimits::default()
+    };
     let server = Arc::new(Server::with_limits(chain, limits).await);
     let mut arrived = server.chain.submissions.subscribe();
     let body = codec::encode(&envelope(&server.chain, b"body"));
@@ -172,7 +205,10 @@ async fn too_many_requests_are_turned_away_and_probes_still_answer() {
         let server = server.clone();
         async move { server.submit(body).await.status() }
     });
-    arrived.wait_for(|count| *count == 1).await.expect("the chain lives");
+    arrived
+        .wait_for(|count| *count == 1)
+        .await
+        .expect("the chain lives");
     let response = server.get("/v1/status").await;
     assert_eq!(response.headers()["retry-after"], "1");
     assert_refused(response, 503, "CV-API-011").await;
@@ -187,7 +223,10 @@ async fn too_many_requests_are_turned_away_and_probes_still_answer() {
 async fn a_request_without_an_answer_times_out() {
     let chain = Chain::new();
     *chain.gate.lock().expect("not poisoned") = Some(Arc::new(Notify::new()));
-    let limits = HttpLimits { request_timeout: Duration::from_millis(20), ..HttpLimits::default() };
+    let limits = HttpLimits {
+        request_timeout: Duration::from_millis(20),
+        ..HttpLimits::default()
+    };
     let server = Server::with_limits(chain, limits).await;
     let body = codec::encode(&envelope(&server.chain, b"body"));
     assert_refused(server.submit(body).await, 504, "CV-API-010").await;

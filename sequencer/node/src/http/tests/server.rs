@@ -35,13 +35,24 @@ impl Server {
         let router = router(chain.clone(), limits.clone(), closing.subscribe());
         let closed = closing.subscribe();
         let task = tokio::spawn(async move { serve(listener, router, &limits, closed).await });
-        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
-        Self { chain, address, closing, task, http }
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(PATIENCE)
+            .build()
+            .expect("a client");
+        Self {
+            chain,
+            address,
+            closing,
+            task,
+            http,
+        }
     }
 
     pub(super) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method = method.parse().expect("a method");
-        self.http.request(method, format!("http://{}{path}", self.address))
+        self.http
+            .request(method, format!("http://{}{path}", self.address))
     }
 
     pub(super) async fn get(&self, path: &str) -> reqwest::Response {
@@ -58,7 +69,9 @@ impl Server {
 
     pub(super) async fn submit(&self, body: Vec<u8>) -> reqwest::Response {
         let request = self.request("POST", "/v1/envelopes");
-        let request = request.header("content-type", "application/octet-stream").body(body);
+        let request = request
+            .header("content-type", "application/octet-stream")
+            .body(body);
         request.send().await.expect("an answer")
     }
 
@@ -69,14 +82,24 @@ impl Server {
     }
 }
 
-pub(super) async fn assert_refused(response: reqwest::Response, status: u16, code: &str) -> ApiError {
+pub(super) async fn assert_refused(
+    response: reqwest::Response,
+    status: u16,
+    code: &str,
+) -> ApiError {
     let what = response.url().to_string();
     let found = response.status().as_u16();
-    let json = response.headers().get("content-type").is_some_and(|kind| kind == "application/json");
+    let json = response
+        .headers()
+        .get("content-type")
+        .is_some_and(|kind| kind == "application/json");
     let text = response.text().await.expect("a body");
     assert_eq!((found, json), (status, true), "{what}: {text}");
     let error: ApiError = serde_json::from_str(&text).expect("an API error");
     assert_eq!(error.code, code, "{what}: {text}");
-    assert!(!error.message.is_empty() && !error.remedy.is_empty(), "{what}");
+    assert!(
+        !error.message.is_empty() && !error.remedy.is_empty(),
+        "{what}"
+    );
     error
 }

@@ -29,8 +29,13 @@ impl Reader {
         let response = request.send().await.expect("an answer");
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let bytes = response.bytes_stream().map(|chunk| chunk.map(|bytes| bytes.to_vec()));
-        Self { bytes: bytes.boxed(), text: String::new() }
+        let bytes = response
+            .bytes_stream()
+            .map(|chunk| chunk.map(|bytes| bytes.to_vec()));
+        Self {
+            bytes: bytes.boxed(),
+            text: String::new(),
+        }
     }
 
     /// The next event; `None` at the end of the stream.
@@ -44,9 +49,12 @@ impl Reader {
                     None => continue,
                 }
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.bytes.next()).await.expect("in time")?;
+            let chunk = tokio::time::timeout(PATIENCE, self.bytes.next())
+                .await
+                .expect("in time")?;
             let chunk = chunk.ok()?;
-            self.text.push_str(&String::from_utf8(chunk).expect("text is ASCII"));
+            self.text
+                .push_str(&String::from_utf8(chunk).expect("text is ASCII"));
         }
     }
 
@@ -94,9 +102,9 @@ async fn history_comes_first_then_what_happens() {
     let server = Server::start(Chain::with_market()).await;
     let mut reader = Reader::open(&server, "/v1/rollups/7/stream", None).await;
     assert_eq!(deliveries(&reader.events(6).await), [(2, 0), (6, 2)]);
-    server.chain.commit(vec![]);
+    server.chain.commit(&[]);
     assert_eq!(reader.next().await, Some(Event::Progress(7)));
-    server.chain.commit(vec![server.chain.contents(&[b"five"])]);
+    server.chain.commit(&[server.chain.contents(&[b"five"])]);
     assert_eq!(deliveries(&reader.events(8).await), [(8, 4)]);
 }
 
@@ -107,7 +115,7 @@ async fn a_stream_starts_at_the_height_asked_for() {
     assert_eq!(deliveries(&reader.events(6).await), [(6, 2)]);
     let mut reader = Reader::open(&server, "/v1/rollups/7/stream?from_height=9", None).await;
     for _ in 7..=9 {
-        server.chain.commit(vec![server.chain.contents(&[b"more"])]);
+        server.chain.commit(&[server.chain.contents(&[b"more"])]);
     }
     assert_eq!(deliveries(&reader.events(9).await), [(9, 6)]);
 }
@@ -116,7 +124,10 @@ async fn a_stream_starts_at_the_height_asked_for() {
 async fn the_system_rollup_can_be_followed() {
     let server = Server::start(Chain::with_market()).await;
     let mut reader = Reader::open(&server, "/v1/rollups/0/stream", None).await;
-    let heights: Vec<_> = deliveries(&reader.events(6).await).iter().map(|(height, _)| *height).collect();
+    let heights: Vec<_> = deliveries(&reader.events(6).await)
+        .iter()
+        .map(|(height, _)| *height)
+        .collect();
     assert_eq!(heights, [1, 3, 5]);
 }
 
@@ -125,8 +136,12 @@ async fn resuming_after_any_event_leaves_no_gap_and_repeats_nothing() {
     let server = Server::start(Chain::with_market()).await;
     for round in 0..12 {
         let some: [&[u8]; 1] = [b"x"];
-        let entries = if round % 3 == 0 { vec![] } else { vec![server.chain.contents(&some)] };
-        server.chain.commit(entries);
+        let entries = if round % 3 == 0 {
+            vec![]
+        } else {
+            vec![server.chain.contents(&some)]
+        };
+        server.chain.commit(&entries);
     }
     let path = "/v1/rollups/7/stream?from_height=1";
     let whole = deliveries(&Reader::open(&server, path, None).await.events(18).await);
@@ -152,7 +167,7 @@ async fn blocks_that_come_while_a_reader_is_away_are_not_missed() {
     let mut seen = reader.events(6).await;
     drop(reader);
     for _ in 7..=20 {
-        server.chain.commit(vec![server.chain.contents(&[b"x", b"y"])]);
+        server.chain.commit(&[server.chain.contents(&[b"x", b"y"])]);
     }
     let mut reader = Reader::open(&server, "/v1/rollups/7/stream", Some(6)).await;
     seen.extend(reader.events(20).await);
@@ -163,9 +178,14 @@ async fn blocks_that_come_while_a_reader_is_away_are_not_missed() {
 #[tokio::test]
 async fn with_proofs_every_height_comes_with_its_block() {
     let server = Server::start(Chain::with_market()).await;
-    let mut reader = Reader::open(&server, "/v1/rollups/7/stream?from_height=4&proofs=true", None).await;
+    let mut reader = Reader::open(
+        &server,
+        "/v1/rollups/7/stream?from_height=4&proofs=true",
+        None,
+    )
+    .await;
     let mut events = reader.events(6).await;
-    server.chain.commit(vec![]);
+    server.chain.commit(&[]);
     events.extend(reader.events(7).await);
     let heights: Vec<_> = deliveries(&events);
     assert_eq!(heights, [(4, 2), (5, 2), (6, 2), (7, 4)]);
@@ -173,7 +193,10 @@ async fn with_proofs_every_height_comes_with_its_block() {
         let Event::Delivery(delivery) = event else {
             panic!("every height is delivered");
         };
-        assert_eq!(delivery.block.as_ref().map(|block| block.height), Some(delivery.height));
+        assert_eq!(
+            delivery.block.as_ref().map(|block| block.height),
+            Some(delivery.height)
+        );
     }
 }
 
@@ -184,10 +207,13 @@ async fn a_reader_that_does_not_read_falls_behind_and_then_gets_everything() {
     // More than the socket buffers hold, so that the stream has to wait for its reader.
     let large = vec![7_u8; 64 * 1024];
     for _ in 7..=206 {
-        server.chain.commit(vec![server.chain.contents(&[&large])]);
+        server.chain.commit(&[server.chain.contents(&[&large])]);
     }
     let events = reader.events(206).await;
-    let indices: Vec<_> = deliveries(&events).iter().map(|(_, index)| *index).collect();
+    let indices: Vec<_> = deliveries(&events)
+        .iter()
+        .map(|(_, index)| *index)
+        .collect();
     let expected: Vec<_> = [0, 2].into_iter().chain(4..204).collect();
     assert_eq!(indices, expected);
 }
@@ -204,7 +230,10 @@ async fn a_closing_node_ends_its_streams() {
 
 #[tokio::test]
 async fn streams_are_bounded_and_their_places_come_back() {
-    let limits = HttpLimits { streams: 1, ..HttpLimits::default() };
+    let limits = HttpLimits {
+        streams: 1,
+        ..HttpLimits::default()
+    };
     let server = Server::with_limits(Chain::with_market(), limits).await;
     let mut first = Reader::open(&server, "/v1/rollups/7/stream", None).await;
     first.events(6).await;
@@ -215,20 +244,24 @@ async fn streams_are_bounded_and_their_places_come_back() {
     // The node notices the closed connection on its own time.
     let again = async {
         loop {
-            server.chain.commit(vec![]);
+            server.chain.commit(&[]);
             if server.get("/v1/rollups/7/stream").await.status() == 200 {
                 break;
             }
         }
     };
-    tokio::time::timeout(PATIENCE, again).await.expect("the place comes back");
+    tokio::time::timeout(PATIENCE, again)
+        .await
+        .expect("the place comes back");
 }
 
 #[tokio::test]
 async fn a_last_event_id_that_is_no_height_is_refused() {
     let server = Server::start(Chain::with_market()).await;
     for value in ["x", "-1", "", "18446744073709551616"] {
-        let request = server.request("GET", "/v1/rollups/7/stream").header("last-event-id", value);
+        let request = server
+            .request("GET", "/v1/rollups/7/stream")
+            .header("last-event-id", value);
         assert_refused(request.send().await.expect("an answer"), 400, "CV-API-004").await;
     }
 }

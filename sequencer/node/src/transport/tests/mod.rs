@@ -98,12 +98,15 @@ impl Node {
 
     /// The next event about peers that is not a refusal.
     async fn peer_event(&mut self) -> PeerEvent {
-        loop {
-            match next(&mut self.events.peers).await {
-                PeerEvent::Refused { .. } => {}
-                event => return event,
+        guarded(async {
+            loop {
+                match next(&mut self.events.peers).await {
+                    PeerEvent::Refused { .. } => {}
+                    event => return event,
+                }
             }
-        }
+        })
+        .await
     }
 
     async fn connected_to(&mut self, number: u16) {

@@ -1,0 +1,114 @@
+//! `conclave node`: one validator.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use conclave_node::{Node, NodeConfig, NodeKeys, ceremony};
+use conclave_types::Genesis;
+use serde::{Deserialize, Serialize};
+
+use crate::files::{KeyDir, read_genesis};
+use crate::process::Shutdown;
+use crate::programs;
+use crate::settings::{self, Flags, Layers};
+
+/// Variables of the environment that set what the file can set.
+const ENVIRONMENT: &str = "CONCLAVE_NODE_";
+
+/// Run a validator of the committee that a genesis names, with its keys and its data directory.
+/// It orders sealed envelopes with the others, opens what is ordered, keeps the ledger, verifies
+/// proofs, and serves the HTTP API. Ctrl-C or SIGTERM stops it cleanly.
+///
+/// Each setting can also come from the environment, as in CONCLAVE_NODE_API=0.0.0.0:26700.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    layers: Layers,
+    /// The chain's genesis file [default: genesis.toml].
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
+    /// The directory that `conclave keygen` and `conclave genesis dkg` filled [default: keys].
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+    /// Where blocks, ledger and safety state live; never share or copy it [default: data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where peers reach this node, over UDP [default: all addresses, the genesis' port].
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where the HTTP API listens [default: 127.0.0.1:26700].
+    #[arg(long, value_name = "IP:PORT")]
+    api: Option<SocketAddr>,
+}
+
+/// A validator's configuration file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    pub(crate) genesis: PathBuf,
+    pub(crate) keys: PathBuf,
+    pub(crate) data: PathBuf,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) api: SocketAddr,
+    /// Other addresses of peers than those in the genesis, by name.
+    pub(crate) peers: BTreeMap<String, String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            genesis: "genesis.toml".into(),
+            keys: "keys".into(),
+            data: "data".into(),
+            listen: None,
+            api: SocketAddr::from((Ipv4Addr::LOCALHOST, 26700)),
+            peers: BTreeMap::new(),
+        }
+    }
+}
+
+impl Args {
+    fn settings(self) -> anyhow::Result<Settings> {
+        let flags = Flags::default()
+            .with_path("genesis", self.genesis)
+            .with_path("keys", self.keys)
+            .with_path("data", self.data)
+            .with("listen", self.listen.map(|address| address.to_string()))
+            .with("api", self.api.map(|address| address.to_string()));
+        settings::parse(self.layers.read(ENVIRONMENT, flags)?)
+    }
+}
+
+pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
+    let settings = args.settings()?;
+    let genesis = read_genesis(&settings.genesis)?;
+    let config = config(settings, genesis)?;
+    shutdown.run(|stop| async move {
+        let node = Node::start(config).await.context("the node did not start")?;
+        println!("serving the HTTP API at http://{}", node.api_address());
+        node.run(stop.requested()).await.context("the node stopped")
+    })
+}
+
+fn config(settings: Settings, genesis: Genesis) -> anyhow::Result<NodeConfig> {
+    let keys = KeyDir::new(&settings.keys);
+    let transport = keys.transport()?;
+    let own = genesis.validators.iter().find(|v| v.transport_key == transport.transport_key());
+    let listen = match (settings.listen, own) {
+        (Some(listen), _) => listen,
+        (None, Some(own)) => ceremony::listen_address(&own.address)?,
+        // Starting the node says that its key is a stranger's.
+        (None, None) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+    };
+    Ok(NodeConfig {
+        genesis,
+        keys: NodeKeys { bls: keys.bls()?, transport, shares: keys.shares()? },
+        data_dir: settings.data,
+        listen,
+        api_listen: settings.api,
+        peers: settings.peers,
+        verifier: programs::verifier(),
+    })
+}

@@ -1,0 +1,126 @@
+//! Judges of a history. They see only what nodes send, commit and publish, and compute for
+//! themselves what should have been.
+
+mod chain;
+mod contents;
+mod market;
+mod secrecy;
+
+use std::fmt;
+use std::sync::Arc;
+
+use conclave_ledger::Ledger;
+use conclave_node::PeerMessage;
+use conclave_sequencer::Published;
+use conclave_types::{Block, CommitCertificate, Envelope, Genesis, Height};
+
+/// A broken invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which invariant.
+    pub invariant: &'static str,
+    /// How it broke.
+    pub what: String,
+}
+
+impl Violation {
+    pub(crate) fn new(invariant: &'static str, what: String) -> Self {
+        Self { invariant, what }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.what)
+    }
+}
+
+/// All of them over one history.
+pub(crate) struct Checkers {
+    chain: chain::ChainChecker,
+    contents: contents::ContentsChecker,
+    market: market::MarketChecker,
+    secrecy: secrecy::SecrecyChecker,
+}
+
+impl Checkers {
+    pub(crate) fn new(genesis: &Genesis, nodes: usize) -> Self {
+        Self {
+            chain: chain::ChainChecker::new(genesis, nodes),
+            contents: contents::ContentsChecker::new(nodes),
+            market: market::MarketChecker::new(genesis),
+            secrecy: secrecy::SecrecyChecker::new(nodes),
+        }
+    }
+
+    pub(crate) fn acknowledged(&mut self, envelope: &Envelope) {
+        self.contents.acknowledged(envelope);
+    }
+
+    pub(crate) fn restarted(&mut self, node: usize) {
+        self.chain.restarted(node);
+        self.contents.restarted(node);
+    }
+
+    pub(crate) fn sent(&self, from: usize, message: &PeerMessage) -> Result<(), Violation> {
+        self.secrecy.sent(from, message)
+    }
+
+    pub(crate) fn committed(
+        &mut self,
+        node: usize,
+        blocks: &[Arc<Block>],
+        certificate: &CommitCertificate,
+    ) -> Result<(), Violation> {
+        self.chain.committed(node, blocks, certificate)?;
+        self.secrecy.committed(node, blocks);
+        Ok(())
+    }
+
+    pub(crate) fn executed(&mut self, node: usize, published: &Published) -> Result<(), Violation> {
+        self.contents.executed(node, published)?;
+        self.market.executed(published)
+    }
+
+    /// The highest height that anyone committed.
+    pub(crate) fn height(&self) -> Height {
+        self.chain.height()
+    }
+
+    pub(crate) fn blocks(&self) -> u64 {
+        self.chain.height().0
+    }
+
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
+        let (acknowledged, delivered) = self.contents.counts();
+        (acknowledged, delivered, self.market.settled())
+    }
+
+    /// Whether all that was promised has come true everywhere.
+    pub(crate) fn is_done(&self, ledgers: &[Arc<Ledger>]) -> bool {
+        let newest = ledgers.iter().max_by_key(|ledger| ledger.height());
+        let Some(newest) = newest else { return false };
+        self.contents.is_done(self.chain.height())
+            && ledgers.iter().all(|ledger| ledger.height().0 + 3 >= newest.height().0)
+            && self.market.is_done(newest)
+    }
+
+    /// Judges the whole history at its end.
+    pub(crate) fn finish(&self, ledgers: &[Arc<Ledger>]) -> Result<(), Violation> {
+        self.market.finish(ledgers)
+    }
+
+    /// Why the history did not come to its end.
+    pub(crate) fn stuck(&self, ledgers: &[Arc<Ledger>]) -> Violation {
+        let heights: Vec<u64> = ledgers.iter().map(|ledger| ledger.height().0).collect();
+        let newest = ledgers.iter().max_by_key(|ledger| ledger.height());
+        let market = newest.map(|ledger| self.market.pending(ledger)).unwrap_or_default();
+        let missing = self.contents.pending(self.chain.height());
+        let what = format!(
+            "not done long after the network healed: committed {}, executed {heights:?}; {missing}; \
+             {market}",
+            self.chain.height()
+        );
+        Violation::new("liveness", what)
+    }
+}

@@ -1,0 +1,170 @@
+//! What is durable at one node: a plain-map model of the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use conclave_consensus::{self as agreement, ANCESTRY_BLOCKS, SafetyState};
+use conclave_ledger::Ledger;
+use conclave_node::Record;
+use conclave_sequencer::{
+    self as sequencing, DeliveryRecord, LedgerReference, OpeningRecord, ROOTS_KEPT,
+};
+use conclave_types::{
+    Batch, BatchId, BatchRef, Block, BlockId, CommitCertificate, Digest, Envelope, EnvelopeId,
+    Genesis, Height, RollupId, ShareLane,
+};
+
+#[derive(Default)]
+pub(crate) struct Disk {
+    safety: Option<SafetyState>,
+    pending_blocks: BTreeMap<(Height, BlockId), Arc<Block>>,
+    blocks: BTreeMap<Height, (Arc<Block>, CommitCertificate)>,
+    heights: BTreeMap<BlockId, Height>,
+    mempool: BTreeMap<EnvelopeId, Envelope>,
+    batches: BTreeMap<BatchId, Arc<Batch>>,
+    unordered: BTreeSet<BatchId>,
+    certificates: BTreeMap<BatchId, BatchRef>,
+    openings: BTreeMap<(Height, ShareLane), OpeningRecord>,
+    pub(crate) deliveries: BTreeMap<(RollupId, Height), DeliveryRecord>,
+    roots: BTreeMap<Height, Digest>,
+    snapshot: Option<(Height, Vec<u8>, Vec<Arc<Envelope>>)>,
+}
+
+/// What a node starts from.
+pub(crate) struct Recovered {
+    pub(crate) agreement: Option<agreement::Recovered>,
+    pub(crate) sequencing: sequencing::Recovered,
+    pub(crate) replay: Vec<(Arc<Block>, CommitCertificate)>,
+}
+
+impl Disk {
+    pub(crate) fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Agreement(agreement::Write::Safety(state)) => {
+                self.safety = Some(state.as_ref().clone());
+            }
+            Record::Agreement(agreement::Write::Block(block)) => {
+                let key = (block.header.height, block.id());
+                self.pending_blocks.insert(key, block.clone());
+            }
+            Record::Sequencing(write) => self.apply_sequencing(write),
+        }
+    }
+
+    fn apply_sequencing(&mut self, write: &sequencing::Write) {
+        use sequencing::Write;
+        match write {
+            Write::Admit(id, envelope) => {
+                self.mempool.insert(*id, envelope.as_ref().clone());
+            }
+            Write::Discharge(id) => {
+                self.mempool.remove(id);
+            }
+            Write::Batch(id, batch) => {
+                self.batches.insert(*id, batch.clone());
+                self.unordered.insert(*id);
+            }
+            Write::Certificate(id, reference) => {
+                self.certificates.insert(*id, reference.clone());
+            }
+            Write::Ordered(id) => {
+                self.unordered.remove(id);
+                self.certificates.remove(id);
+            }
+            Write::Block(block, certificate) => {
+                let height = block.header.height;
+                self.pending_blocks.retain(|(at, _), _| *at != height);
+                self.heights.insert(block.id(), height);
+                self.blocks.insert(height, (block.clone(), certificate.clone()));
+            }
+            Write::Openings { height, lane, record } => {
+                self.openings.insert((*height, *lane), record.clone());
+            }
+            Write::Delivery { rollup, height, record } => {
+                self.deliveries.insert((*rollup, *height), record.clone());
+            }
+            Write::Outcome { height, record } => {
+                self.roots.insert(*height, record.root);
+            }
+            Write::Snapshot { height, ledger, held } => {
+                self.snapshot = Some((*height, ledger.snapshot(), held.clone()));
+            }
+            Write::Fate(..) | Write::Proof(_) => {}
+        }
+    }
+
+    pub(crate) fn recover(&self, genesis: &Genesis) -> Recovered {
+        let committed = self.blocks.last_key_value().map_or(Height(0), |(height, _)| *height);
+        let (height, ledger, held) = match &self.snapshot {
+            Some((height, bytes, held)) => {
+                let ledger = Ledger::restore(bytes).expect("our own snapshot");
+                (*height, ledger, held.clone())
+            }
+            None => (Height(0), Ledger::genesis(genesis), Vec::new()),
+        };
+        let tip = match self.blocks.get(&height) {
+            Some((block, _)) => LedgerReference::of(&block.header),
+            None => LedgerReference { height: Height(0), root: ledger.root() },
+        };
+        let oldest = Height(height.0.saturating_sub(ROOTS_KEPT));
+        let roots = self.roots.range(oldest..=height);
+        let batches = self.unordered.iter().filter_map(|id| self.batches.get(id));
+        let sequencing = sequencing::Recovered {
+            ledger: Arc::new(ledger),
+            height,
+            held,
+            mempool: self.mempool.values().cloned().collect(),
+            batches: batches.cloned().collect(),
+            certificates: self.certificates.values().cloned().collect(),
+            roots: roots.map(|(height, root)| (*height, *root)).collect(),
+            tip,
+            committed,
+        };
+        let agreement = (self.safety.is_some() || committed.0 > 0).then(|| {
+            let newest = self.blocks.values().rev().take(ANCESTRY_BLOCKS as usize);
+            let mut headers: Vec<_> = newest.map(|(block, _)| block.header.clone()).collect();
+            headers.reverse();
+            agreement::Recovered {
+                safety: self
+                    .safety
+                    .clone()
+                    .unwrap_or_else(|| SafetyState::genesis(genesis.chain_id())),
+                committed: headers,
+                certificate: self.blocks.get(&committed).map(|(_, certificate)| certificate.clone()),
+                blocks: self.pending_blocks.values().map(|block| block.as_ref().clone()).collect(),
+            }
+        });
+        let replay = self.blocks.range(height.next()..).map(|(_, record)| record.clone()).collect();
+        Recovered { agreement, sequencing, replay }
+    }
+
+    pub(crate) fn batch(&self, id: &BatchId) -> Option<Arc<Batch>> {
+        self.batches.get(id).cloned()
+    }
+
+    pub(crate) fn opening(&self, height: Height, lane: ShareLane) -> Option<&OpeningRecord> {
+        self.openings.get(&(height, lane))
+    }
+
+    pub(crate) fn block(&self, id: &BlockId) -> Option<Arc<Block>> {
+        if let Some(height) = self.heights.get(id) {
+            return self.blocks.get(height).map(|(block, _)| block.clone());
+        }
+        self.pending_blocks.iter().find(|((_, at), _)| at == id).map(|(_, block)| block.clone())
+    }
+
+    /// Blocks from a height up to the last one with a certificate of its own.
+    pub(crate) fn blocks_from(&self, from: Height) -> Option<(Vec<Block>, CommitCertificate)> {
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut last = None;
+        for (block, certificate) in self.blocks.range(from..).map(|(_, record)| record).take(64) {
+            blocks.push(block.as_ref().clone());
+            if certificate.block == block.id() {
+                last = Some((blocks.len(), certificate.clone()));
+            }
+        }
+        let (count, certificate) = last?;
+        blocks.truncate(count);
+        Some((blocks, certificate))
+    }
+}

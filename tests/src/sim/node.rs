@@ -1,0 +1,138 @@
+//! One simulated validator: a production replica and its durable state.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use conclave_consensus::{Engine, EngineConfig};
+use conclave_crypto::{Committee, EdSecret, Signatures};
+use conclave_ledger::Ledger;
+use conclave_market::{ContentSource, OrderedTransaction};
+use conclave_node::{Effect, Record, Replica};
+use conclave_seal::SealScheme;
+use conclave_sequencer::{self as sequencing, Sequencer, Tools};
+use conclave_types::{Genesis, Height, Range, RollupId, ValidatorIndex};
+
+use super::disk::Disk;
+use crate::model::ModelVerifier;
+
+/// The opened transactions of a node, for verifying proofs.
+#[derive(Default)]
+pub(crate) struct Contents(Mutex<BTreeMap<(RollupId, u64), (Height, Vec<u8>)>>);
+
+impl Contents {
+    pub(crate) fn add(&self, record: &Record) {
+        let Record::Sequencing(sequencing::Write::Delivery { rollup, height, record }) = record
+        else {
+            return;
+        };
+        let mut contents = self.0.lock().expect("one thread");
+        let delivery = &record.delivery;
+        for (index, bytes) in (delivery.first.0..).zip(&delivery.transactions) {
+            contents.insert((*rollup, index), (*height, bytes.clone()));
+        }
+    }
+}
+
+impl ContentSource for Contents {
+    fn transactions(&self, range: &Range) -> Option<Vec<OrderedTransaction>> {
+        let contents = self.0.lock().expect("one thread");
+        let of = |index| (range.rollup, index);
+        let found = contents.range(of(range.from.0)..of(range.to.0));
+        let found = found.map(|(_, (height, bytes))| OrderedTransaction {
+            height: *height,
+            bytes: bytes.clone(),
+        });
+        Some(found.collect::<Vec<_>>()).filter(|found| found.len() as u64 == range.count())
+    }
+}
+
+/// Keys and scheme of one validator, the same in every incarnation.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) index: ValidatorIndex,
+    pub(crate) signatures: Arc<dyn Signatures>,
+    pub(crate) seal: Arc<dyn SealScheme>,
+    pub(crate) receipts: [u8; 32],
+}
+
+/// A validator, up or down.
+pub(crate) struct Node {
+    pub(crate) identity: Identity,
+    pub(crate) disk: Disk,
+    pub(crate) up: Option<Up>,
+    /// Counts restarts, so that what was meant for a dead incarnation is not given to the next.
+    pub(crate) incarnation: u32,
+}
+
+/// What is lost in a crash.
+pub(crate) struct Up {
+    pub(crate) replica: Replica,
+    pub(crate) tools: Tools,
+    pub(crate) contents: Arc<Contents>,
+    pub(crate) ledger: Arc<Ledger>,
+    /// Writes on their way to the disk, with what waits for each.
+    pub(crate) writing: VecDeque<(Vec<Record>, Vec<Effect>)>,
+    pub(crate) disk_free_us: u64,
+    pub(crate) wake_ms: u64,
+}
+
+impl Node {
+    /// Starts the next incarnation from the disk; what must be executed again is returned.
+    pub(crate) fn start(&mut self, genesis: &Genesis, now_ms: u64) -> Vec<sequencing::Input> {
+        let recovered = self.disk.recover(genesis);
+        let committee = Committee::from_genesis(genesis).expect("a valid genesis");
+        let contents = Arc::new(Contents::default());
+        for ((rollup, height), record) in &self.disk.deliveries {
+            contents.add(&Record::Sequencing(sequencing::Write::Delivery {
+                rollup: *rollup,
+                height: *height,
+                record: record.clone(),
+            }));
+        }
+        let tools = Tools {
+            seal: self.identity.seal.clone(),
+            verifier: Arc::new(ModelVerifier),
+            contents: contents.clone(),
+        };
+        let engine = Engine::new(
+            EngineConfig {
+                chain: genesis.chain_id(),
+                committee: committee.clone(),
+                index: self.identity.index,
+                parameters: genesis.consensus.clone(),
+                genesis_time: genesis.time,
+            },
+            self.identity.signatures.clone(),
+            recovered.agreement,
+        );
+        let receipts = EdSecret::from_seed(&self.identity.receipts);
+        let config = sequencing::Config {
+            chain: genesis.chain_id(),
+            epoch: committee.epoch,
+            index: self.identity.index,
+            committee,
+            order_deadline_blocks: genesis.consensus.order_deadline_blocks,
+            signatures: self.identity.signatures.clone(),
+            receipts: Box::new(move |message| receipts.sign(message)),
+        };
+        let ledger = recovered.sequencing.ledger.clone();
+        let (sequencer, initial) = Sequencer::new(config, recovered.sequencing, now_ms);
+        self.incarnation += 1;
+        self.up = Some(Up {
+            replica: Replica::new(engine, sequencer, initial),
+            tools,
+            contents,
+            ledger,
+            writing: VecDeque::new(),
+            disk_free_us: 0,
+            wake_ms: u64::MAX,
+        });
+        let replay = recovered.replay.into_iter();
+        replay
+            .map(|(block, certificate)| sequencing::Input::Committed {
+                blocks: vec![block],
+                certificate,
+            })
+            .collect()
+    }
+}
