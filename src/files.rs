@@ -1,5 +1,6 @@
 //! What several subcommands do with files: TOML in and out, key directories, the log.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -18,7 +19,9 @@ const TOML_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(crate) fn start_log(filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| anyhow!("[CV-CLI-001] --log {filter}: {error}; use a level such as info"))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi);
+    log.with_writer(std::io::stderr).init();
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, and here the list of them.
 
+mod bench;
 mod devnet;
 mod duration;
 mod files;
@@ -56,6 +57,8 @@ enum Command {
     Status(status::Args),
     /// Check a rollup's contents and settlement on this machine, trusting the genesis only.
     Verify(verify::Args),
+    /// Measure this machine: ordering and opening, and proving.
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Submit(args) => submit::run(args, shutdown),
         Command::Status(args) => status::run(args, shutdown),
         Command::Verify(args) => verify::run(args, shutdown),
+        Command::Bench(args) => bench::run(args, shutdown),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

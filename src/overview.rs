@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use conclave_sdk::api::{AuctionView, ProverView, RollupView, StatusView};
 use conclave_sdk::{Client, ClientError};
+use futures::future::join_all;
 
 /// Auctions asked for.
 const AUCTIONS: usize = 60;
@@ -35,11 +36,13 @@ pub(crate) struct Rates {
 }
 
 impl Overview {
-    /// Asks the nodes.
+    /// Asks the nodes; the first that answers says everything but the latencies.
     pub(crate) async fn fetch(client: &Client) -> Result<Self, ClientError> {
+        let mut status = client.status().await?;
+        merge_latencies(client, &mut status).await;
         Ok(Self {
             at: Instant::now(),
-            status: client.status().await?,
+            status,
             rollups: client.rollups().await?,
             auctions: client.auctions(None, None, AUCTIONS).await?,
             provers: client.provers().await?,
@@ -188,6 +191,24 @@ impl Overview {
     }
 }
 
+/// Each node measures what was submitted to it: the median over the nodes' medians, and the worst
+/// of their 99th percentiles.
+async fn merge_latencies(client: &Client, status: &mut StatusView) {
+    let nodes = (0..client.nodes().len()).filter_map(|node| client.only(node));
+    let answers = join_all(nodes.map(|node| async move { node.status().await.ok() })).await;
+    let answers: Vec<StatusView> = answers.into_iter().flatten().collect();
+    let all = |get: fn(&StatusView) -> Option<f64>| {
+        let mut values: Vec<f64> = answers.iter().filter_map(get).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let median = |values: Vec<f64>| values.get(values.len() / 2).copied();
+    status.finality_ms_p50 = median(all(|status| status.finality_ms_p50));
+    status.finality_ms_p99 = all(|status| status.finality_ms_p99).last().copied();
+    status.opening_ms_p50 = median(all(|status| status.opening_ms_p50));
+    status.opening_ms_p99 = all(|status| status.opening_ms_p99).last().copied();
+}
+
 impl Names {
     /// An account's name.
     pub(crate) fn of(&self, account: &str) -> String {
@@ -218,7 +239,10 @@ pub(crate) fn auction_line(auction: &AuctionView, names: &Names) -> String {
 
 fn winner(auction: &AuctionView, names: &Names) -> String {
     let Some(winner) = &auction.winner else {
-        return format!("{} sealed bids", auction.sealed_bids);
+        return match auction.state.as_str() {
+            "bidding" => format!("{} sealed bids", auction.sealed_bids),
+            _ => "nobody".into(),
+        };
     };
     let price = auction.price.map(|price| format!(" at {price}")).unwrap_or_default();
     let standby = match &auction.standby {
@@ -233,7 +257,8 @@ fn bids(auction: &AuctionView, names: &Names) -> String {
         let mark = if bid.rank.is_none() { "!" } else { "" };
         format!("{} {}{mark}", names.of(&bid.prover), bid.price)
     });
-    bids.collect::<Vec<_>>().join(", ")
+    let bids = bids.collect::<Vec<_>>().join(", ");
+    if bids.is_empty() { "none".into() } else { bids }
 }
 
 fn label(rollup: &RollupView) -> String {

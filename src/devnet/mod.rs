@@ -7,10 +7,10 @@
 //!                                     end: Ctrl-C, --for, or a dead process └─▶ stop in order, summary
 //! ```
 
-mod directory;
-mod plan;
-mod processes;
-mod setup;
+pub(crate) mod directory;
+pub(crate) mod plan;
+pub(crate) mod processes;
+pub(crate) mod setup;
 mod summary;
 mod view;
 
@@ -173,27 +173,8 @@ impl Devnet<'_> {
 
     /// Starts the validators and waits until they are ready.
     async fn start(&mut self) -> anyhow::Result<()> {
-        let plan = *self.directory.plan();
-        println!("starting {} validators", plan.validators);
-        for index in 0..plan.validators {
-            self.processes.start(&self.spec(&validator_name(index), "node"))?;
-        }
-        let http = reqwest::Client::builder().no_proxy().build()?;
-        let ready = async {
-            for index in 0..plan.validators {
-                let url = format!("{}/readyz", plan.api_url(index));
-                while !is_ready(&http, &url).await {
-                    sleep(READY_LOOK).await;
-                }
-            }
-        };
-        tokio::select! {
-            ready = timeout(READY_PATIENCE, ready) => ready.map_err(|_| {
-                let logs = self.directory.file("logs");
-                anyhow!("[CV-CLI-086] the validators were not ready within {READY_PATIENCE:?}; look into {}", logs.display())
-            }),
-            ended = self.processes.next_end() => Err(self.processes.describe(&ended)),
-        }
+        println!("starting {} validators", self.directory.plan().validators);
+        start_validators(&self.directory, self.processes).await
     }
 
     /// Starts the rollups and the provers.
@@ -250,9 +231,7 @@ impl Devnet<'_> {
     }
 
     fn spec(&self, name: &str, command: &str) -> Spec {
-        let config = self.directory.part(name, &format!("{command}.toml"));
-        let args = vec![command.into(), "--config".into(), config.display().to_string()];
-        Spec { name: name.into(), args }
+        spec(&self.directory, name, command)
     }
 
     fn names(&self) -> anyhow::Result<Names> {
@@ -277,6 +256,40 @@ impl Devnet<'_> {
             Some((name, jobs.collect::<Vec<_>>().join(", ")))
         };
         (0..provers).filter_map(of).collect()
+    }
+}
+
+/// How a part is started: all its settings are in its file.
+fn spec(directory: &Directory, name: &str, command: &str) -> Spec {
+    let config = directory.part(name, &format!("{command}.toml"));
+    let args = vec![command.into(), "--config".into(), config.display().to_string()];
+    Spec { name: name.into(), args }
+}
+
+/// Starts the validators and waits until they are ready.
+pub(crate) async fn start_validators(
+    directory: &Directory,
+    processes: &mut Processes,
+) -> anyhow::Result<()> {
+    let plan = *directory.plan();
+    for index in 0..plan.validators {
+        processes.start(&spec(directory, &validator_name(index), "node"))?;
+    }
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let ready = async {
+        for index in 0..plan.validators {
+            let url = format!("{}/readyz", plan.api_url(index));
+            while !is_ready(&http, &url).await {
+                sleep(READY_LOOK).await;
+            }
+        }
+    };
+    tokio::select! {
+        ready = timeout(READY_PATIENCE, ready) => ready.map_err(|_| {
+            let logs = directory.file("logs");
+            anyhow!("[CV-CLI-086] the validators were not ready within {READY_PATIENCE:?}; look into {}", logs.display())
+        }),
+        ended = processes.next_end() => Err(processes.describe(&ended)),
     }
 }
 

@@ -185,6 +185,11 @@ impl Processes {
         trouble
     }
 
+    /// The ids of all that run.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = u32> {
+        self.running.values().map(|running| running.pid)
+    }
+
     fn log_path(&self, name: &str) -> PathBuf {
         self.logs.join(format!("{name}.log"))
     }

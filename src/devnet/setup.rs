@@ -91,7 +91,8 @@ pub(crate) async fn create(
     directory.complete(genesis.chain_id().to_string())
 }
 
-fn validators(directory: &Directory, plan: &Plan) -> anyhow::Result<Vec<ValidatorInfo>> {
+/// Makes the validators' keys.
+pub(crate) fn validators(directory: &Directory, plan: &Plan) -> anyhow::Result<Vec<ValidatorInfo>> {
     let create = |index| {
         let name = validator_name(index);
         let keys = KeyDir::new(&directory.part(&name, "keys"));
@@ -132,7 +133,8 @@ fn random_seed() -> String {
     hex::encode(seed)
 }
 
-fn dkg(directory: &Directory, plan: &Plan) -> Vec<Spec> {
+/// The key generation's processes.
+pub(crate) fn dkg(directory: &Directory, plan: &Plan) -> Vec<Spec> {
     let path = |name: &str, file: &str| directory.part(name, file).display().to_string();
     let spec = |index| {
         let name = validator_name(index);
@@ -154,18 +156,7 @@ fn dkg(directory: &Directory, plan: &Plan) -> Vec<Spec> {
 /// Writes the configuration files of all parts, as they are at every start.
 pub(crate) fn configure(directory: &Directory, load: Option<f64>) -> anyhow::Result<()> {
     let plan = *directory.plan();
-    for index in 0..plan.validators {
-        let name = validator_name(index);
-        let settings = node::Settings {
-            genesis: directory.file("genesis.toml"),
-            keys: directory.part(&name, "keys"),
-            data: directory.part(&name, "data"),
-            listen: Some(plan.validator(index)),
-            api: plan.api(index),
-            ..node::Settings::default()
-        };
-        write_config(&directory.part(&name, "node.toml"), &settings)?;
-    }
+    configure_validators(directory)?;
     for id in plan.rollup_ids() {
         let path = directory.part(&rollup_name(id), "rollup.toml");
         let mut config: RollupNodeConfig = read_toml(&path)?;
@@ -177,6 +168,24 @@ pub(crate) fn configure(directory: &Directory, load: Option<f64>) -> anyhow::Res
     for index in 0..plan.provers {
         let path = directory.part(&prover_name(index), "prover.toml");
         write_config(&path, &prover_file(directory, &plan, index))?;
+    }
+    Ok(())
+}
+
+/// Writes the validators' configuration files.
+pub(crate) fn configure_validators(directory: &Directory) -> anyhow::Result<()> {
+    let plan = *directory.plan();
+    for index in 0..plan.validators {
+        let name = validator_name(index);
+        let settings = node::Settings {
+            genesis: directory.file("genesis.toml"),
+            keys: directory.part(&name, "keys"),
+            data: directory.part(&name, "data"),
+            listen: Some(plan.validator(index)),
+            api: plan.api(index),
+            ..node::Settings::default()
+        };
+        write_config(&directory.part(&name, "node.toml"), &settings)?;
     }
     Ok(())
 }

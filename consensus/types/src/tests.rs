@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+mod wire;
+
 fn header() -> EnvelopeHeader {
     EnvelopeHeader {
         core: EnvelopeCore {

@@ -28,6 +28,9 @@ pub struct BenchReport {
     pub trace_cpu: Duration,
     /// The whole of [`prove`], classification and trace included.
     pub prove_cpu: Duration,
+    /// When it began and ended.
+    pub prove_start: Instant,
+    pub prove_end: Instant,
     /// The whole of [`verify`].
     pub verify_cpu: Duration,
     /// Bytes of the proof.
@@ -120,7 +123,9 @@ pub fn bench_range(payments: usize) -> Result<BenchReport, ProveError> {
     let (_, execute_cpu) = quickest(|| execute(&mut state.clone(), &ctx, &contents));
     let (included, _) = sort_out(&job);
     let (_, trace_cpu) = quickest(|| witness(&job, &included, judge));
+    let prove_start = Instant::now();
     let (proven, prove_cpu) = timed(|| prove(&job));
+    let prove_end = Instant::now();
     let proven = proven?;
     let (report, verify_cpu) = quickest(|| {
         verify(
@@ -137,6 +142,8 @@ pub fn bench_range(payments: usize) -> Result<BenchReport, ProveError> {
         execute_cpu,
         trace_cpu,
         prove_cpu,
+        prove_start,
+        prove_end,
         verify_cpu,
         proof_bytes: proven.proof.len(),
         rows: slots(payments) * SLOT_ROWS,

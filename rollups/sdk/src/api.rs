@@ -61,6 +61,28 @@ pub struct EnvelopeView {
     pub code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// When the asked validator saw it pass each stage; only for what was submitted there, and only
+    /// for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<EnvelopeTimes>,
+}
+
+/// When an envelope passed each stage at the validator that took it in, in microseconds since the
+/// Unix epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EnvelopeTimes {
+    /// Durable here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_us: Option<u64>,
+    /// On its way to the other validators in a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batched_us: Option<u64>,
+    /// Its order was final here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ordered_us: Option<u64>,
+    /// Opened, executed and durable: readable here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened_us: Option<u64>,
 }
 
 /// What an envelope would cost.

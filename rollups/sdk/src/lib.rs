@@ -13,7 +13,7 @@
 //! - A sequence number is durable before it is used, and never used twice.
 //! - Envelopes are sealed to the key that the genesis names, never to one that a node names.
 //! - A follower yields every transaction exactly once, in order, or an error.
-//! - The auditor trusts the genesis only; a node can refuse to serve, not deceive.
+//! - The auditor trusts the genesis only, and counts apart what headers and openings cannot prove.
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)

@@ -37,7 +37,7 @@ pub enum Input {
     /// An answer to [`Fetch::Batch`], from a peer or the own store.
     Fetched(Arc<Batch>),
     /// An answer to [`Fetch::Openings`] from the own store: this lane was opened here before.
-    Reopened { height: Height, lane: ShareLane, verdicts: Vec<Verdict> },
+    Reopened { height: Height, lane: ShareLane, record: OpeningRecord },
     /// The own store has no such openings.
     NotReopened { height: Height, lane: ShareLane },
     /// Agreement wants a payload for a proposal on top of `ancestors`: the blocks that are not

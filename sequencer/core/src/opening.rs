@@ -79,10 +79,13 @@ impl Openings {
         self.lanes.contains_key(&key)
     }
 
-    /// Notes our own bundle.
+    /// Notes our own bundle, which may come after the peers' opened the lane.
     pub(crate) fn own(&mut self, bundle: ShareBundle) {
         if let Some(lane) = self.lanes.get_mut(&(bundle.height, bundle.lane)) {
-            lane.bundles.insert(bundle.signer, bundle.clone());
+            match &mut lane.opened {
+                Some(opened) => opened.own = Some(bundle.clone()),
+                None => drop(lane.bundles.insert(bundle.signer, bundle.clone())),
+            }
             lane.own = Some(bundle);
         }
     }
@@ -154,16 +157,18 @@ impl Openings {
                 envelopes: std::mem::take(&mut lane.envelopes),
                 verdicts,
                 plaintexts,
-                own: lane.own.take(),
+                own: lane.own.clone(),
             });
             lane.bundles.clear();
         }
         result.liars
     }
 
-    /// The lane's contents, once opened.
+    /// The lane's contents, once opened and once our own shares are there to be kept: peers that
+    /// are behind will ask for them.
     pub(crate) fn opened(&self, key: (Height, ShareLane)) -> Option<&OpenedLane> {
-        self.lanes.get(&key)?.opened.as_ref()
+        let opened = self.lanes.get(&key)?.opened.as_ref()?;
+        (opened.own.is_some() || opened.verdicts.is_empty()).then_some(opened)
     }
 
     /// Forgets a block's lanes and everything early up to it.
@@ -172,19 +177,24 @@ impl Openings {
         self.early.retain(|(at, _), _| *at > height);
     }
 
-    /// Repeats our shares of lanes that do not open, and asks the peers for theirs: they may have
-    /// been away, or sent them while we were.
+    /// Repeats our shares of blocks that are not executed, and asks the peers for theirs: they may
+    /// have been away, or sent them while we were.
+    ///
+    /// A lane that opened here is repeated too: until its block is executed, and its shares can be
+    /// asked for, some peer may wait for ours in this lane while we wait for its in the next.
     pub(crate) fn repeat(&mut self, now: u64) -> Vec<Action> {
         let mut actions = Vec::new();
         for ((height, name), lane) in &mut self.lanes {
-            if lane.opened.is_some() || now < lane.sent_ms + REPEAT_MS {
+            if now < lane.sent_ms + REPEAT_MS {
                 continue;
             }
             lane.sent_ms = now;
             if let Some(own) = &lane.own {
                 actions.push(Action::Broadcast(Message::Shares(own.clone())));
             }
-            actions.push(Action::Fetch(Fetch::Shares { height: *height, lane: *name }));
+            if lane.opened.is_none() {
+                actions.push(Action::Fetch(Fetch::Shares { height: *height, lane: *name }));
+            }
         }
         actions
     }

@@ -16,7 +16,9 @@ use crate::admission;
 use crate::availability::Availability;
 use crate::execution::{ExecuteJob, ExecuteResult, PlacedEnvelope};
 use crate::mempool::Mempool;
-use crate::message::{Action, FateRecord, Fetch, Input, Message, Published, Write};
+use crate::message::{
+    Action, FateRecord, Fetch, Input, Message, OpeningRecord, Published, Write,
+};
 use crate::opening::Openings;
 use crate::proposer::{self, LedgerReference, PendingCheck};
 use crate::refusal::Refusal;
@@ -209,8 +211,8 @@ impl Sequencer {
             Input::Submit { ticket, envelope } => self.submit(ticket, envelope, &mut actions),
             Input::Message { from, message } => self.message(from, message, &mut actions),
             Input::Fetched(batch) => self.fetched(batch),
-            Input::Reopened { height, lane, verdicts } => {
-                self.reopened(height, lane, verdicts, &mut actions);
+            Input::Reopened { height, lane, record } => {
+                self.reopened(height, lane, record, &mut actions);
             }
             Input::NotReopened { height, lane } => self.release(height, lane, &mut actions),
             Input::PayloadWanted { view, parent_time, ancestors, due } => {
@@ -789,14 +791,21 @@ impl Sequencer {
         &mut self,
         height: Height,
         lane: ShareLane,
-        verdicts: Vec<conclave_seal::Verdict>,
+        record: OpeningRecord,
         actions: &mut Vec<Action>,
     ) {
         let Some(envelopes) = self.openings.envelopes((height, lane)) else { return };
         let envelopes = envelopes.to_vec();
         let block = self.queue.iter().find(|p| p.block.header.height == height);
-        let Some(block) = block.filter(|_| envelopes.len() == verdicts.len()) else { return };
+        let (Some(block), Some(bundle)) = (block, record.bundle) else {
+            return self.release(height, lane, actions);
+        };
+        if envelopes.len() != record.verdicts.len() {
+            return self.release(height, lane, actions);
+        }
         let context = ShareContext { block: block.id, height, lane };
+        self.openings.own(bundle);
+        let verdicts = record.verdicts;
         actions.push(Action::Work(Work::Decrypt { context, envelopes, verdicts }));
     }
 

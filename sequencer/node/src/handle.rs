@@ -115,6 +115,7 @@ impl Backend for NodeHandle {
             height: height.map(|height| height.0),
             code: None,
             reason: None,
+            times: lock(&self.shell.timeline).get(&id),
         };
         if let Some(fate) = self.fate(id) {
             let Some(outcome) = fate.outcome else {

@@ -27,6 +27,7 @@ mod replica;
 mod serve;
 mod shell;
 pub mod store;
+mod timeline;
 pub mod transport;
 mod workers;
 

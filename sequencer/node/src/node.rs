@@ -184,6 +184,7 @@ impl Node {
             metrics: Metrics::default(),
             answers: Mutex::new(HashMap::new()),
             stages: Mutex::new(HashMap::new()),
+            timeline: Mutex::default(),
             ledger: Mutex::new(recovered.sequencing.ledger.clone()),
             progress,
             provers: Mutex::new(prover_records(&snapshot)?),

@@ -22,6 +22,7 @@ use crate::records;
 use crate::replica::{Effect, Event, PeerMessage, Record};
 use crate::serve::{Request, Response};
 use crate::store::{Store, StoreWriter, Table, WriteBatch, keys};
+use crate::timeline::{self, Timeline};
 use crate::transport::{Class, TransportHandle, bounds};
 
 /// How long one peer may take to answer a request.
@@ -49,6 +50,7 @@ pub(crate) struct Shell {
     pub(crate) metrics: Metrics,
     pub(crate) answers: Mutex<HashMap<u64, oneshot::Sender<Result<Receipt, Refusal>>>>,
     pub(crate) stages: Mutex<HashMap<EnvelopeId, Stage>>,
+    pub(crate) timeline: Mutex<Timeline>,
     pub(crate) ledger: Mutex<Arc<Ledger>>,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) provers: Mutex<BTreeMap<AccountId, ProverRecord>>,
@@ -145,6 +147,10 @@ impl Shell {
                         for id in &ended {
                             stages.remove(id);
                         }
+                        drop(stages);
+                        let now = timeline::now_us();
+                        let mut times = lock(&shell.timeline);
+                        ended.iter().for_each(|id| times.opened(id, now));
                     }
                     then.into_iter().for_each(|effect| shell.perform(effect));
                 }
@@ -160,8 +166,12 @@ impl Shell {
     fn broadcast(&self, message: &PeerMessage) {
         if let PeerMessage::Sequencing(sequencing::Message::Batch(batch)) = message {
             let mut stages = lock(&self.stages);
+            let now = timeline::now_us();
+            let mut times = lock(&self.timeline);
             for envelope in &batch.envelopes {
-                stages.insert(envelope.header.id(), Stage::Batched);
+                let id = envelope.header.id();
+                stages.insert(id, Stage::Batched);
+                times.of(id).batched_us = Some(now);
             }
         }
         let bytes = Bytes::from(codec::encode(message));
@@ -175,6 +185,8 @@ impl Shell {
             Ok(receipt) => {
                 self.metrics.admitted();
                 lock(&self.stages).entry(receipt.envelope).or_insert(Stage::Pending);
+                lock(&self.timeline).of(receipt.envelope).acknowledged_us =
+                    Some(timeline::now_us());
             }
             Err(_) => self.metrics.refused(),
         }
@@ -189,9 +201,12 @@ impl Shell {
     }
 
     fn finalised(&self, height: Height, envelopes: &[(EnvelopeId, u64)]) {
+        let now = timeline::now_us();
         let mut stages = lock(&self.stages);
+        let mut times = lock(&self.timeline);
         for (id, latency_ms) in envelopes {
             stages.insert(*id, Stage::Ordered(height));
+            times.of(*id).ordered_us = Some(now);
             self.metrics.finality(*latency_ms);
         }
     }
@@ -268,8 +283,7 @@ impl Shell {
         });
         match record {
             Ok(Some(record)) => {
-                let verdicts = record.verdicts;
-                let input = sequencing::Input::Reopened { height, lane, verdicts };
+                let input = sequencing::Input::Reopened { height, lane, record };
                 self.give(Event::Sequencing(input));
             }
             Ok(None) => {

@@ -112,7 +112,15 @@ impl MarketChecker {
     }
 
     pub(crate) fn pending(&self, ledger: &Ledger) -> String {
-        format!("{:?}", self.unsettled(ledger))
+        let phase = |auction: &conclave_market::Auction| {
+            let phase: String = format!("{:?}", auction.phase).chars().take(60).collect();
+            format!("{} of {}: {phase} max {}", auction.id, auction.rollup(), auction.max_price)
+        };
+        let auctions: Vec<String> =
+            ledger.auctions().filter(|auction| !auction.is_finished()).map(phase).collect();
+        let funds: Vec<u64> = ledger.rollups().map(|(_, rollup)| rollup.fund.0).collect();
+        let provers: Vec<String> = ledger.provers().map(|(_, p)| format!("{p:?}")).collect();
+        format!("{:?}, funds {funds:?}, auctions {auctions:?}, provers {provers:?}", self.unsettled(ledger))
     }
 
     pub(crate) fn finish(&self, ledgers: &[Arc<Ledger>]) -> Result<(), Violation> {

@@ -2,7 +2,7 @@
 //! fewer do not, and a wrong share or a wrong seal shows.
 
 use conclave_crypto::Committee;
-use conclave_seal::{OpenResult, SealScheme, ShareContext, Tdh2, Verdict};
+use conclave_seal::{OpenResult, SealScheme, ShareContext, Verdict};
 use conclave_types::{
     BatchedDleq, Digest, Domain, Envelope, EnvelopeCore, EnvelopeHeader, Payload, Point, Scalar,
     SealedKey, SealingKey, ShareBundle, Signers, ValidatorIndex, codec,
@@ -199,7 +199,7 @@ impl SealScheme for ModelSeal {
 /// How clients seal.
 pub(crate) enum Sealer {
     Model(ModelSeal),
-    Real { key: SealingKey, scheme: Box<Tdh2> },
+    Real(SealingKey),
 }
 
 impl Sealer {
@@ -215,19 +215,11 @@ impl Sealer {
     ) -> Envelope {
         match self {
             Self::Model(model) => model.seal(core, plaintext, random, payer, broken),
-            Self::Real { key, .. } => {
+            Self::Real(key) => {
                 core.bucket = conclave_seal::bucket_for(plaintext.len()).expect("small plaintexts");
                 conclave_seal::seal(&key.key, core, plaintext, random, |digest| payer.sign(digest))
                     .expect("seals")
             }
-        }
-    }
-
-    /// What checks openings independently of the nodes.
-    pub(crate) fn scheme(&self) -> &dyn SealScheme {
-        match self {
-            Self::Model(model) => model,
-            Self::Real { scheme, .. } => scheme.as_ref(),
         }
     }
 }

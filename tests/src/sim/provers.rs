@@ -54,10 +54,15 @@ impl Prover {
             None if self.is_due((AuctionId(0), "register"), now_us) => {
                 let register = SystemOp::RegisterProver { slots: 4 };
                 wanted.push(self.payer.operation(chain, height, &register));
+            }
+            None => {}
+            Some(prover)
+                if prover.free.0 + prover.locked.0 < 1_000_000
+                    && self.is_due((AuctionId(0), "bond"), now_us) =>
+            {
                 let bond = SystemOp::PostBond { amount: Amount(10_000_000) };
                 wanted.push(self.payer.operation(chain, height, &bond));
             }
-            None => {}
             Some(prover) if !prover.armed && self.is_due((AuctionId(0), "rearm"), now_us) => {
                 wanted.push(self.payer.operation(chain, height, &SystemOp::Rearm));
             }

@@ -82,7 +82,9 @@ pub(crate) struct World {
     tickets: u64,
     /// What is waiting for an answer.
     submitted: BTreeMap<u64, Envelope>,
+    /// When a rollup's registration, and its funding, was last asked for.
     asked: BTreeMap<RollupId, u64>,
+    funded: BTreeMap<RollupId, u64>,
     checkers: Checkers,
     trace: Trace,
 }
@@ -137,6 +139,7 @@ impl World {
             tickets: 0,
             submitted: BTreeMap::new(),
             asked: BTreeMap::new(),
+            funded: BTreeMap::new(),
             trace: Trace::new(options.log),
             genesis,
         }
@@ -440,8 +443,8 @@ impl World {
             }
             Fetch::Openings { height, lane } => {
                 let record = self.nodes[node].disk.opening(height, lane);
-                let input = match record.map(|record| record.verdicts.clone()) {
-                    Some(verdicts) => sequencing::Input::Reopened { height, lane, verdicts },
+                let input = match record.cloned() {
+                    Some(record) => sequencing::Input::Reopened { height, lane, record },
                     None => sequencing::Input::NotReopened { height, lane },
                 };
                 let incarnation = self.nodes[node].incarnation;
@@ -511,8 +514,13 @@ impl World {
                 let register = SystemOp::RegisterRollup { rollup, config };
                 let height = ledger.height();
                 wanted.push(self.operator.operation(self.chain, height, &register));
+            }
+            let poor = ledger.rollup(rollup).is_some_and(|rollup| rollup.fund.0 < 1_000_000);
+            let asked = self.funded.get(&rollup).is_some_and(|at| self.now_us < at + 3 * SECOND);
+            if poor && !asked {
+                self.funded.insert(rollup, self.now_us);
                 let fund = SystemOp::FundRollup { rollup, amount: Amount(50_000_000) };
-                wanted.push(self.operator.operation(self.chain, height, &fund));
+                wanted.push(self.operator.operation(self.chain, ledger.height(), &fund));
             }
         }
         for prover in &mut self.provers {
@@ -624,8 +632,7 @@ impl Keys {
             Identity { index, signatures, seal, receipts }
         });
         let identities = identities.collect();
-        let scheme = Box::new(scheme(None));
-        (Sealer::Real { key: genesis.sealing.clone(), scheme }, identities)
+        (Sealer::Real(genesis.sealing.clone()), identities)
     }
 }
 

@@ -38,6 +38,10 @@ impl LeafStore for InMemory {
     }
 }
 
+fn account_key(byte: u8) -> FieldDigest {
+    FieldDigest::from_bytes(&[byte; 32]).expect("below the modulus")
+}
+
 /// A rollup with one rich account, and its payments: three valid ones and garbage.
 struct Rollup {
     genesis: PaymentsGenesis,
@@ -50,7 +54,7 @@ fn rollup() -> Rollup {
     let genesis = PaymentsGenesis {
         fee_account: PaymentsAddress {
             slot: 0,
-            key: FieldDigest([1; 4]).to_string(),
+            key: account_key(1).to_string(),
         },
         accounts: vec![PaymentsAllocation {
             slot: 1,
@@ -68,7 +72,7 @@ fn rollup() -> Rollup {
             nonce,
             receiver: Address {
                 slot: 2,
-                key: FieldDigest([2; 4]),
+                key: account_key(2),
             },
             amount: 10,
             fee: 1,
@@ -218,7 +222,7 @@ fn a_range_is_proven_kept_across_a_restart_and_verified_by_nodes() {
     assert_eq!(verify(&statement, &[0], &proven.proof), Ok(()));
     let thief = Statement {
         prover: super::views::OTHER,
-        ..statement.clone()
+        ..statement
     };
     assert!(verify(&thief, &[0], &proven.proof).is_err());
     assert!(verify(&statement, &[0, 1], &proven.proof).is_err());

@@ -286,6 +286,7 @@ async fn envelope(State(chain): State<Chain>, Path(id): Path<EnvelopeId>) -> Res
         height: Some(2),
         code: None,
         reason: None,
+        times: None,
     })
     .into_response()
 }

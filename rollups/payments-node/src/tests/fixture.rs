@@ -1,7 +1,8 @@
 //! A devnet rollup in a temporary folder.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use conclave_payments::{Address, Draft, Payment, PaymentContext, State};
@@ -59,9 +60,44 @@ pub(super) fn config(folder: &Path, accounts: u32) -> RollupNodeConfig {
     }
 }
 
+/// Files of a genesis, by name; deriving all key trees anew for every test would take most of the
+/// tests' time.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+fn template(accounts: u32) -> Files {
+    static TEMPLATES: Mutex<BTreeMap<u32, Files>> = Mutex::new(BTreeMap::new());
+    let mut templates = TEMPLATES.lock().expect("lock");
+    let made = templates.entry(accounts).or_insert_with(|| {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        prepare_genesis(&config(folder.path(), accounts)).expect("genesis");
+        let wallets = (0..accounts + 2).map(|n| format!("data/wallets/{n}.leaves"));
+        let names = wallets.chain(["rollup-genesis.toml".into()]);
+        let read = |name: String| {
+            let bytes = std::fs::read(folder.path().join(&name)).expect("readable");
+            (PathBuf::from(name), bytes)
+        };
+        names.map(read).collect()
+    });
+    made.clone()
+}
+
 impl Fixture {
     pub(super) fn new(accounts: u32) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
+        for (name, bytes) in template(accounts) {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(path, bytes).expect("written");
+        }
+        Self::load(folder, accounts)
+    }
+
+    /// With everything derived anew.
+    pub(super) fn derived(accounts: u32) -> Self {
+        Self::load(tempfile::tempdir().expect("temporary folder"), accounts)
+    }
+
+    fn load(folder: TempDir, accounts: u32) -> Self {
         let config = config(folder.path(), accounts);
         let genesis = prepare_genesis(&config).expect("genesis");
         Self {
@@ -117,7 +153,7 @@ impl Fixture {
         purse.pay(&self.context, &draft).expect("signed")
     }
 
-    pub(super) fn database(&self) -> std::path::PathBuf {
+    pub(super) fn database(&self) -> PathBuf {
         self.folder.path().join("test.redb")
     }
 

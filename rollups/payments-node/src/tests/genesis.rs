@@ -5,7 +5,7 @@ use crate::{RollupError, RollupGenesis, prepare_genesis};
 
 #[test]
 fn the_same_seed_gives_the_same_genesis_and_the_file_reads_back() {
-    let (one, two) = (Fixture::new(2), Fixture::new(2));
+    let (one, two) = (Fixture::derived(2), Fixture::new(2));
     assert_eq!(one.genesis, two.genesis);
     let read = RollupGenesis::load(&one.config.genesis).expect("readable");
     assert_eq!(read, one.genesis);

@@ -121,8 +121,8 @@ async fn every_error_is_coded_json() {
         405,
         "CV-PAY-133",
     );
-    let text = served.submit(vec![1]).header("content-type", "text/plain");
-    assert_eq!(served.error(text).await.0, 415);
+    let text = served.http.post(format!("{}/v1/payments", served.base));
+    expect(served.error(text.body("pay!")).await, 415, "CV-PAY-137");
     expect(
         served.error(served.submit(vec![0; 100_000])).await,
         413,

@@ -18,7 +18,9 @@ use crate::{Auditor, RangeReport, RangeRequest, VerifyError, verify_receipt};
 /// Three blocks: two envelopes, none, one.
 fn chain() -> (Chain, Vec<DeliveryView>) {
     let mut chain = Chain::new();
-    let (a, b, c): (&[&[u8]], &[&[u8]], &[&[u8]]) = (&[b"one", b"two"], &[b"three"], &[b"four"]);
+    let a: &[&[u8]] = &[b"one", b"two"];
+    let b: &[&[u8]] = &[b"three"];
+    let c: &[&[u8]] = &[b"four"];
     let first = [(chain.envelope(a), a), (chain.envelope(b), b)];
     let last = [(chain.envelope(c), c)];
     let deliveries = vec![chain.extend(&first), chain.extend(&[]), chain.extend(&last)];

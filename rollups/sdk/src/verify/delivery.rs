@@ -12,6 +12,9 @@ use crate::api::{DeliveredEnvelope, DeliveryView};
 
 /// The outcome of an envelope whose transactions were delivered.
 const OPENED: &str = "opened";
+/// The outcomes of envelopes whose contents are nothing. Others, such as `void`, depend on the
+/// ledger and not on the contents.
+const UNREADABLE: [&str; 3] = ["malformed", "undecryptable", "undecodable"];
 /// The outcome of an envelope ordered past its expiry.
 const EXPIRED: &str = "expired";
 
@@ -96,10 +99,8 @@ impl Auditor {
                 (OPENED, None) => {
                     return Err(refuse("it is called opened and holds no transactions"));
                 }
-                (_, Some(_)) if rollup != RollupId::SYSTEM => {
-                    return Err(refuse(
-                        "it was opened and holds transactions that are held back",
-                    ));
+                (outcome, Some(_)) if UNREADABLE.contains(&outcome) => {
+                    return Err(refuse("it is called unreadable and holds transactions"));
                 }
                 (EXPIRED, _) if !expired => {
                     return Err(refuse("it is called expired and was in time"));

@@ -389,6 +389,7 @@ impl Backend for Chain {
             height: Some(height.0),
             code: None,
             reason: None,
+            times: None,
         })
     }
 

@@ -1,0 +1,186 @@
+//! Pinned encodings of what validators send each other: length and digest of one value of each
+//! type. The byte tables of docs/wire-format.md are of these types.
+
+use super::super::*;
+
+fn digest(byte: u8) -> Digest {
+    Digest([byte; 32])
+}
+
+fn signers() -> Signers {
+    let mut signers = Signers::default();
+    for index in [0, 1, 3] {
+        signers.insert(ValidatorIndex(index));
+    }
+    signers
+}
+
+fn aggregate() -> AggregateSignature {
+    AggregateSignature {
+        signers: signers(),
+        signature: BlsSignature([4; 48]),
+    }
+}
+
+fn batch() -> BatchRef {
+    let contents = |rollup, count| RollupContents {
+        rollup: RollupId(rollup),
+        count,
+        root: digest(5),
+    };
+    BatchRef {
+        header: BatchHeader {
+            chain: ChainId(digest(1)),
+            epoch: Epoch(0),
+            author: ValidatorIndex(2),
+            sequence: 77,
+            contents: vec![contents(0, 3), contents(7, 9)],
+        },
+        stored: aggregate(),
+    }
+}
+
+fn quorum(view: u64) -> QuorumCertificate {
+    QuorumCertificate {
+        epoch: Epoch(0),
+        view: View(view),
+        height: Height(6),
+        block: BlockId(digest(2)),
+        aggregate: aggregate(),
+    }
+}
+
+fn timeout() -> TimeoutCertificate {
+    TimeoutCertificate {
+        epoch: Epoch(0),
+        view: View(9),
+        high_qc: quorum(8),
+        groups: vec![(View(8), signers())],
+        signature: BlsSignature([6; 48]),
+    }
+}
+
+fn block() -> Block {
+    let batches = vec![batch()];
+    Block {
+        header: BlockHeader {
+            chain: ChainId(digest(1)),
+            epoch: Epoch(0),
+            view: View(10),
+            height: Height(7),
+            parent: BlockId(digest(2)),
+            parent_view: View(8),
+            proposer: ValidatorIndex(1),
+            time: BlockTime(1_700_000_000_000),
+            payload: Block::payload_digest(&batches),
+            ledger_height: Height(5),
+            ledger_root: digest(3),
+        },
+        batches,
+    }
+}
+
+fn vote() -> PrepareVote {
+    PrepareVote {
+        epoch: Epoch(0),
+        view: View(10),
+        height: Height(7),
+        block: block().id(),
+        signer: ValidatorIndex(3),
+        signature: BlsSignature([7; 48]),
+    }
+}
+
+#[track_caller]
+fn pinned<T: bincode::Encode + bincode::Decode<()>>(value: &T, length: usize, digest: &str) {
+    let bytes = codec::encode(value);
+    let found = Domain::Simulation.digest(&bytes).to_string();
+    assert_eq!(
+        (bytes.len(), &found[..16]),
+        (length, digest),
+        "the wire format changed: bump the protocol version and say so in docs/wire-format.md"
+    );
+    let again: T = codec::decode(&bytes, bytes.len()).expect("own encoding");
+    assert_eq!(codec::encode(&again), bytes);
+}
+
+#[test]
+fn batches_and_their_certificates_are_pinned() {
+    pinned(&batch().header, 58 + 2 * 40, "82c88773d4ecd872");
+    pinned(&batch(), 58 + 2 * 40 + 80, "90f6182a2ad283b2");
+    let stored = Stored {
+        batch: batch().header.id(),
+        signer: ValidatorIndex(3),
+        signature: BlsSignature([7; 48]),
+    };
+    pinned(&stored, 82, "c5429cc4d671e687");
+}
+
+#[test]
+fn blocks_and_proposals_are_pinned() {
+    pinned(&block().header, 178, "1dfc1139cd9b6a9c");
+    pinned(&block(), 178 + 8 + 218, "0c4cd5f6d2e4a66f");
+    let proposal = Proposal {
+        block: block(),
+        justify: quorum(8),
+        timeout: Some(timeout()),
+        signature: BlsSignature([7; 48]),
+    };
+    pinned(&proposal, 404 + 136 + 1 + 248 + 48, "92190b9c7204f06b");
+}
+
+#[test]
+fn votes_and_certificates_are_pinned() {
+    pinned(&vote(), 106, "c693cc915e6fe3ad");
+    pinned(&quorum(8), 136, "14dfe1933c9647a1");
+    pinned(&timeout(), 208 + 40, "69d192f365e5d446");
+    let refusal = Timeout {
+        epoch: Epoch(0),
+        view: View(10),
+        high_qc: quorum(8),
+        entry: Entry::Timeout(timeout()),
+        signer: ValidatorIndex(3),
+        signature: BlsSignature([7; 48]),
+    };
+    pinned(&refusal, 202 + 4 + 248, "5e9573ad43c7550f");
+}
+
+#[test]
+fn signed_messages_are_pinned() {
+    let (chain, block) = (ChainId(digest(1)), BlockId(digest(2)));
+    let vote = |kind: VoteKind| kind.message(chain, Epoch(0), View(10), Height(7), block);
+    let messages = [
+        (vote(VoteKind::Prepare), "abf15cd12eedf402"),
+        (vote(VoteKind::Commit), "9bb81d15250ddd28"),
+        (Timeout::message(chain, Epoch(0), View(10), View(8)), "261355b3f6fa9d20"),
+        (Stored::message(chain, BatchId(digest(3))), "dc4aaec0c0550e0a"),
+    ];
+    for (message, digest) in messages {
+        assert_eq!(&message.to_string()[..16], digest);
+    }
+}
+
+#[test]
+fn shares_and_receipts_are_pinned() {
+    let bundle = ShareBundle {
+        block: BlockId(digest(2)),
+        height: Height(7),
+        lane: ShareLane::AtClose,
+        signer: ValidatorIndex(3),
+        shares: vec![vec![Point([1; 32]), Point([2; 32])]],
+        proofs: vec![BatchedDleq {
+            challenge: Scalar([3; 32]),
+            response: Scalar([4; 32]),
+        }],
+    };
+    pinned(&bundle, 46 + 8 + 8 + 2 * 32 + 8 + 64, "3b6e1740e34b4ef9");
+    let receipt = Receipt {
+        chain: ChainId(digest(1)),
+        envelope: EnvelopeId(digest(2)),
+        validator: ValidatorIndex(3),
+        height: Height(7),
+        deadline: Height(207),
+        signature: EdSignature([5; 64]),
+    };
+    pinned(&receipt, 146, "9beccf1dc2173940");
+}
