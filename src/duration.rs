@@ -5,7 +5,9 @@ use std::time::Duration;
 /// Parses `250ms`, `60s`, `5m` or `2h`; a number alone counts seconds.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let form = "use a number and ms, s, m or h, as in 60s";
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| form.to_owned())?;
     let unit_ms: u64 = match unit {
@@ -15,7 +17,10 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err(form.into()),
     };
-    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(|| "too long".into())
+    number
+        .checked_mul(unit_ms)
+        .map(Duration::from_millis)
+        .ok_or_else(|| "too long".into())
 }
 
 /// `0:42`, `12:03` or `1:02:03`.

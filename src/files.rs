@@ -17,10 +17,13 @@ const TOML_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Logs to standard error.
 pub(crate) fn start_log(filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| anyhow!("[CV-CLI-001] --log {filter}: {error}; use a level such as info"))?;
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        anyhow!("[CV-CLI-001] --log {filter}: {error}; use a level such as info")
+    })?;
     let ansi = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(ansi);
     log.with_writer(std::io::stderr).init();
     Ok(())
 }
@@ -36,12 +39,18 @@ pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let size = std::fs::metadata(path).map(|meta| meta.len());
     let size = size.with_context(|| format!("[CV-CLI-002] cannot read {}", path.display()))?;
     if size > TOML_BYTES_MAX {
-        bail!("[CV-CLI-003] {} has {size} bytes; it is not the right file", path.display());
+        bail!(
+            "[CV-CLI-003] {} has {size} bytes; it is not the right file",
+            path.display()
+        );
     }
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("[CV-CLI-002] cannot read {}", path.display()))?;
     toml::from_str(&text).with_context(|| {
-        format!("[CV-CLI-004] {} is not as it should be; correct it", path.display())
+        format!(
+            "[CV-CLI-004] {} is not as it should be; correct it",
+            path.display()
+        )
     })
 }
 
@@ -55,7 +64,10 @@ pub(crate) fn write_toml<T: Serialize>(path: &Path, value: &T) -> anyhow::Result
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     use std::io::Write;
     let write = || {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
@@ -68,7 +80,9 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// Reads and checks a genesis.
 pub(crate) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
     let genesis: Genesis = read_toml(path)?;
-    genesis.check().with_context(|| format!("{} cannot start a chain", path.display()))?;
+    genesis
+        .check()
+        .with_context(|| format!("{} cannot start a chain", path.display()))?;
     Ok(genesis)
 }
 
@@ -90,17 +104,30 @@ impl KeyDir {
         std::fs::create_dir_all(&self.0)
             .with_context(|| format!("[CV-CLI-006] cannot create {}", self.0.display()))?;
         let mut random = rand_core::OsRng;
-        save_key(&self.0.join("bls.key"), &BlsSecret::generate(&mut random).to_bytes())?;
-        save_key(&self.0.join("transport.key"), &EdSecret::generate(&mut random).to_seed())?;
-        save_key(&self.0.join("account.key"), &EdSecret::generate(&mut random).to_seed())?;
+        save_key(
+            &self.0.join("bls.key"),
+            &BlsSecret::generate(&mut random).to_bytes(),
+        )?;
+        save_key(
+            &self.0.join("transport.key"),
+            &EdSecret::generate(&mut random).to_seed(),
+        )?;
+        save_key(
+            &self.0.join("account.key"),
+            &EdSecret::generate(&mut random).to_seed(),
+        )?;
         Ok(())
     }
 
     pub(crate) fn bls(&self) -> anyhow::Result<BlsSecret> {
         let path = self.0.join("bls.key");
         let bytes = load_key(&path)?;
-        BlsSecret::from_bytes(&bytes)
-            .ok_or_else(|| anyhow!("[CV-CLI-007] {} holds no BLS key; restore it", path.display()))
+        BlsSecret::from_bytes(&bytes).ok_or_else(|| {
+            anyhow!(
+                "[CV-CLI-007] {} holds no BLS key; restore it",
+                path.display()
+            )
+        })
     }
 
     pub(crate) fn transport(&self) -> anyhow::Result<EdSecret> {
@@ -119,7 +146,11 @@ impl KeyDir {
         let write = || {
             use std::io::Write;
             let mut options = std::fs::OpenOptions::new();
-            let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
+            let mut file = options
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()
         };
@@ -132,10 +163,16 @@ impl KeyDir {
     pub(crate) fn shares(&self) -> anyhow::Result<KeyShares> {
         let path = self.0.join("sealing.key");
         let text = Zeroizing::new(std::fs::read_to_string(&path).with_context(|| {
-            format!("[CV-CLI-002] cannot read {}; run the key generation first", path.display())
+            format!(
+                "[CV-CLI-002] cannot read {}; run the key generation first",
+                path.display()
+            )
         })?);
         let bytes = Zeroizing::new(hex::decode(text.trim_end()).map_err(|_| {
-            anyhow!("[CV-CLI-008] {} is not hexadecimal; restore it", path.display())
+            anyhow!(
+                "[CV-CLI-008] {} is not hexadecimal; restore it",
+                path.display()
+            )
         })?);
         Ok(KeyShares::decode(&bytes)?)
     }

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::files::{KeyDir, read_toml, write_toml};
 use crate::process::Shutdown;
 
-/// Make a genesis together. Each validator runs keygen and publishes its validator.toml; one
+/// Make a genesis together: draft, then key generation between the validators, then final.
+///
+/// Each validator runs keygen and publishes its validator.toml; one
 /// coordinator drafts; all run dkg on the same draft at the same time; anyone makes the final file.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -145,10 +147,21 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
 }
 
 fn draft(args: DraftArgs) -> anyhow::Result<()> {
-    let Parameters { consensus, fees, market } =
-        args.parameters.as_deref().map(read_toml).transpose()?.unwrap_or_default();
-    let validators: Vec<ValidatorInfo> =
-        args.validators.iter().map(|path| read_toml(path)).collect::<anyhow::Result<_>>()?;
+    let Parameters {
+        consensus,
+        fees,
+        market,
+    } = args
+        .parameters
+        .as_deref()
+        .map(read_toml)
+        .transpose()?
+        .unwrap_or_default();
+    let validators: Vec<ValidatorInfo> = args
+        .validators
+        .iter()
+        .map(|path| read_toml(path))
+        .collect::<anyhow::Result<_>>()?;
     let draft = Draft {
         name: args.name,
         time: now()?,
@@ -159,7 +172,11 @@ fn draft(args: DraftArgs) -> anyhow::Result<()> {
         allocations: args.allocations,
     };
     write_draft(&args.out, &draft)?;
-    println!("draft {}: give {} to every validator", draft.digest(), args.out.display());
+    println!(
+        "draft {}: give {} to every validator",
+        draft.digest(),
+        args.out.display()
+    );
     Ok(())
 }
 
@@ -187,7 +204,10 @@ fn dkg(args: DkgArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let draft: Draft = read_toml(&args.draft)?;
     let keys = KeyDir::new(&args.keys);
     let transport = keys.transport()?;
-    let own = draft.validators.iter().position(|v| v.transport_key == transport.transport_key());
+    let own = draft
+        .validators
+        .iter()
+        .position(|v| v.transport_key == transport.transport_key());
     let own = own.ok_or_else(|| {
         let keys = args.keys.display();
         anyhow!("[CV-CLI-011] the key in {keys} is no validator's of this draft; check --keys")
@@ -214,7 +234,10 @@ fn dkg(args: DkgArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     })?;
     keys.save_shares(&shares)?;
     write_toml(&args.out, &sealing)?;
-    println!("sealing key {} with transcript {}", sealing.key, sealing.transcript);
+    println!(
+        "sealing key {} with transcript {}",
+        sealing.key, sealing.transcript
+    );
     println!("compare the transcript with the other validators: it must be the same everywhere");
     Ok(())
 }
@@ -224,7 +247,11 @@ fn finish(args: &FinalArgs) -> anyhow::Result<()> {
     let genesis = draft.with_key(read_toml(&args.sealing)?);
     genesis.check()?;
     write_toml(&args.out, &genesis)?;
-    println!("chain {}: {} is the genesis", genesis.chain_id(), args.out.display());
+    println!(
+        "chain {}: {} is the genesis",
+        genesis.chain_id(),
+        args.out.display()
+    );
     Ok(())
 }
 
@@ -233,7 +260,13 @@ fn parse_allocation(text: &str) -> Result<Allocation, String> {
     let (account, money) = text.split_once('=').ok_or(form)?;
     let (balance, fees) = money.split_once(':').unwrap_or((money, "0"));
     let account: AccountId = account.parse().map_err(|error| format!("{error}"))?;
-    let balance: Amount = balance.parse().map_err(|error| format!("{error}; {form}"))?;
+    let balance: Amount = balance
+        .parse()
+        .map_err(|error| format!("{error}; {form}"))?;
     let fees: Amount = fees.parse().map_err(|error| format!("{error}; {form}"))?;
-    Ok(Allocation { account, balance, fees })
+    Ok(Allocation {
+        account,
+        balance,
+        fees,
+    })
 }

@@ -7,8 +7,10 @@ use conclave_types::ValidatorInfo;
 
 use crate::files::{KeyDir, write_toml};
 
-/// Make a validator's keys (BLS, transport, account) and the public file for a genesis draft; or,
-/// with --account, one ed25519 key of a payer.
+/// Make a validator's keys and the public file that goes into a genesis draft.
+///
+/// The keys are for BLS votes, the transport and the account; or, with --account, there is one
+/// ed25519 key of a payer.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Directory for the secret keys and `validator.toml`; or, with --account, the key's file.
@@ -32,7 +34,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let Args { out, account, name, address, api, weight } = args;
+    let Args {
+        out,
+        account,
+        name,
+        address,
+        api,
+        weight,
+    } = args;
     let (false, Some(name), Some(address), Some(api)) = (account, name, address, api) else {
         let secret = EdSecret::generate(&mut rand_core::OsRng);
         save_key(&out, &secret.to_seed())?;
@@ -41,7 +50,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     let info = create(&KeyDir::new(&out), name, address, api, weight)?;
     println!("wrote the keys of {} to {}", info.name, out.display());
-    println!("{} goes into the genesis draft; the .key files stay here", KeyDir::new(&out).public().display());
+    println!(
+        "{} goes into the genesis draft; the .key files stay here",
+        KeyDir::new(&out).public().display()
+    );
     Ok(())
 }
 

@@ -39,23 +39,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a validator's keys and the public file that goes into a genesis draft.
     Keygen(keygen::Args),
-    /// Make a genesis together: draft, then key generation between the validators, then final.
     Genesis(genesis::Args),
-    /// Run a whole network on this machine: validators, rollups with a load, and provers.
     Devnet(devnet::Args),
-    /// Run a validator.
     Node(node::Args),
-    /// Run a node of a payments rollup.
     Rollup(rollup::Args),
-    /// Run a member of the prover pool.
     Prover(prover::Args),
-    /// Seal something for a rollup, submit it, and follow it until it is opened.
     Submit(submit::Args),
-    /// Print a node's view of the chain.
     Status(status::Args),
-    /// Check a rollup's contents and settlement on this machine, trusting the genesis only.
     Verify(verify::Args),
     /// Measure this machine: ordering and opening, and proving.
     Bench(bench::Args),
@@ -67,7 +58,9 @@ fn main() -> ExitCode {
     if let Err(error) = files::start_log(filter) {
         return fail(&error);
     }
-    let shutdown = Shutdown { with_parent: cli.exit_with_parent };
+    let shutdown = Shutdown {
+        with_parent: cli.exit_with_parent,
+    };
     let result = match cli.command {
         Command::Keygen(args) => keygen::run(args),
         Command::Genesis(args) => genesis::run(args, shutdown),

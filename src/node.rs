@@ -17,8 +17,9 @@ use crate::settings::{self, Flags, Layers};
 /// Variables of the environment that set what the file can set.
 const ENVIRONMENT: &str = "CONCLAVE_NODE_";
 
-/// Run a validator of the committee that a genesis names, with its keys and its data directory.
-/// It orders sealed envelopes with the others, opens what is ordered, keeps the ledger, verifies
+/// Run a validator.
+///
+/// It serves in the committee that the genesis names, with its keys and its data directory: it orders sealed envelopes with the others, opens what is ordered, keeps the ledger, verifies
 /// proofs, and serves the HTTP API. Ctrl-C or SIGTERM stops it cleanly.
 ///
 /// Each setting can also come from the environment, as in CONCLAVE_NODE_API=0.0.0.0:26700.
@@ -86,7 +87,9 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let genesis = read_genesis(&settings.genesis)?;
     let config = config(settings, genesis)?;
     shutdown.run(|stop| async move {
-        let node = Node::start(config).await.context("the node did not start")?;
+        let node = Node::start(config)
+            .await
+            .context("the node did not start")?;
         println!("serving the HTTP API at http://{}", node.api_address());
         node.run(stop.requested()).await.context("the node stopped")
     })
@@ -95,7 +98,10 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
 fn config(settings: Settings, genesis: Genesis) -> anyhow::Result<NodeConfig> {
     let keys = KeyDir::new(&settings.keys);
     let transport = keys.transport()?;
-    let own = genesis.validators.iter().find(|v| v.transport_key == transport.transport_key());
+    let own = genesis
+        .validators
+        .iter()
+        .find(|v| v.transport_key == transport.transport_key());
     let listen = match (settings.listen, own) {
         (Some(listen), _) => listen,
         (None, Some(own)) => ceremony::listen_address(&own.address)?,
@@ -104,7 +110,11 @@ fn config(settings: Settings, genesis: Genesis) -> anyhow::Result<NodeConfig> {
     };
     Ok(NodeConfig {
         genesis,
-        keys: NodeKeys { bls: keys.bls()?, transport, shares: keys.shares()? },
+        keys: NodeKeys {
+            bls: keys.bls()?,
+            transport,
+            shares: keys.shares()?,
+        },
         data_dir: settings.data,
         listen,
         api_listen: settings.api,

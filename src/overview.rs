@@ -58,7 +58,9 @@ impl Overview {
         }
         Some(Rates {
             envelopes: now.envelopes_ordered.checked_sub(then.envelopes_ordered)? as f64 / seconds,
-            transactions: now.transactions_ordered.checked_sub(then.transactions_ordered)? as f64
+            transactions: now
+                .transactions_ordered
+                .checked_sub(then.transactions_ordered)? as f64
                 / seconds,
         })
     }
@@ -110,10 +112,15 @@ impl Overview {
 
     /// How far accepted proofs reach; the last of them may wait for what comes before it.
     fn proven_height(&self, rollup: &RollupView) -> u64 {
-        let settled = self.auctions.iter().filter(|auction| {
-            auction.rollup == rollup.id && auction.settled_by.is_some()
-        });
-        settled.map(|auction| auction.to_height).max().unwrap_or(0).max(rollup.settled_height)
+        let settled = self
+            .auctions
+            .iter()
+            .filter(|auction| auction.rollup == rollup.id && auction.settled_by.is_some());
+        settled
+            .map(|auction| auction.to_height)
+            .max()
+            .unwrap_or(0)
+            .max(rollup.settled_height)
     }
 
     /// The newest auctions with their opened bids, under a headline.
@@ -143,7 +150,7 @@ impl Overview {
             "{:<12}{:>14}{:>12}{:>13}{:>6}{:>9}{:>8}  {}",
             "prover", "balance", "bond free", "bond locked", "jobs", "settled", "missed", "now"
         )];
-        lines.extend(self.provers.iter().map(|prover| {
+        lines.extend(self.provers_by_name(names).map(|prover| {
             let name = names.of(&prover.account);
             let armed = if prover.armed { "" } else { "disarmed " };
             let now = activity.get(&name).map_or("", String::as_str);
@@ -158,6 +165,12 @@ impl Overview {
             )
         }));
         lines
+    }
+
+    fn provers_by_name(&self, names: &Names) -> impl Iterator<Item = &ProverView> {
+        let mut provers: Vec<_> = self.provers.iter().collect();
+        provers.sort_by_key(|prover| names.of(&prover.account));
+        provers.into_iter()
     }
 
     /// The rollups in one line.
@@ -177,7 +190,7 @@ impl Overview {
 
     /// The provers in one line.
     pub(crate) fn provers_short(&self, names: &Names) -> String {
-        let parts = self.provers.iter().map(|prover| {
+        let parts = self.provers_by_name(names).map(|prover| {
             format!(
                 "{} balance {} bond {} + {} locked, {} settled",
                 names.of(&prover.account),
@@ -244,7 +257,10 @@ fn winner(auction: &AuctionView, names: &Names) -> String {
             _ => "nobody".into(),
         };
     };
-    let price = auction.price.map(|price| format!(" at {price}")).unwrap_or_default();
+    let price = auction
+        .price
+        .map(|price| format!(" at {price}"))
+        .unwrap_or_default();
     let standby = match &auction.standby {
         Some(standby) => format!(", then {}", names.of(standby)),
         None => String::new(),

@@ -19,7 +19,9 @@ const ENVIRONMENT: &str = "CONCLAVE_PROVER_";
 /// The status file is written at most this often.
 const STATUS_EVERY: Duration = Duration::from_millis(500);
 
-/// Run a member of the prover pool. It follows the rollups it serves, measures what proving costs
+/// Run a member of the prover pool.
+///
+/// It follows the rollups it serves, measures what proving costs
 /// here, bids for ranges with the configured strategy, proves what it wins, submits the proofs and
 /// is paid. Its bond answers for its deadlines. Ctrl-C or SIGTERM stops it cleanly.
 ///
@@ -47,6 +49,9 @@ pub(crate) struct Args {
     /// The bond to keep posted.
     #[arg(long, value_name = "AMOUNT")]
     bond: Option<u32>,
+    /// How far to give way to other processes of this machine, 0 to 19 [default: 0].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=19))]
+    nice: Option<u8>,
 }
 
 pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
@@ -57,15 +62,22 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         .with_list("nodes", args.nodes)
         .with("workers", args.workers)
         .with("bond", args.bond);
-    let mut table = args.layers.read(ENVIRONMENT, flags)?;
+    let mut table = args
+        .layers
+        .read(ENVIRONMENT, flags.with("nice", args.nice))?;
     let genesis = Arc::new(read_genesis(&take_genesis(&mut table)?)?);
+    // Before any thread exists: each thread inherits it from the one that started it.
+    give_way(take_nice(&mut table)?)?;
     let config: ProverConfig = settings::parse(table)?;
     shutdown.run(|stop| async move {
         let status_file = config.data_dir.join("status.json");
         let prover = Prover::open(config, genesis, programs::all()).await;
         let prover = prover.context("the prover did not start")?;
         let writing = tokio::spawn(write_status(prover.status(), status_file));
-        let result = prover.run(stop.requested()).await.context("the prover stopped");
+        let result = prover
+            .run(stop.requested())
+            .await
+            .context("the prover stopped");
         writing.abort();
         result
     })
@@ -75,9 +87,30 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
 fn take_genesis(table: &mut Table) -> anyhow::Result<PathBuf> {
     match table.remove("genesis") {
         Some(Value::String(path)) => Ok(path.into()),
-        Some(_) => Err(anyhow!("[CV-CLI-033] genesis is not a path; put it in quotes")),
+        Some(_) => Err(anyhow!(
+            "[CV-CLI-033] genesis is not a path; put it in quotes"
+        )),
         None => Ok("genesis.toml".into()),
     }
+}
+
+/// So is the priority.
+fn take_nice(table: &mut Table) -> anyhow::Result<i32> {
+    match table.remove("nice") {
+        Some(Value::Integer(nice @ 0..=19)) => Ok(nice as i32),
+        Some(_) => Err(anyhow!(
+            "[CV-CLI-034] nice is not a number from 0 to 19; correct it"
+        )),
+        None => Ok(0),
+    }
+}
+
+fn give_way(nice: i32) -> anyhow::Result<()> {
+    if nice > 0 {
+        rustix::process::nice(nice)
+            .context("[CV-CLI-035] the priority cannot be lowered; leave nice out")?;
+    }
+    Ok(())
 }
 
 /// Keeps a file with the latest status; readers see a whole one.

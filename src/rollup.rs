@@ -12,7 +12,9 @@ use crate::settings::{self, Flags, Layers};
 /// Variables of the environment that set what the file can set.
 const ENVIRONMENT: &str = "CONCLAVE_ROLLUP_";
 
-/// Run a node of a payments rollup. It registers the rollup if the ledger does not know it, takes
+/// Run a node of a payments rollup.
+///
+/// It registers the rollup if the ledger does not know it, takes
 /// payments over its own HTTP API, seals and submits them, executes what was ordered, and serves
 /// balances with proofs against the settled root. Ctrl-C or SIGTERM stops it cleanly.
 ///
@@ -56,6 +58,8 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let config: RollupNodeConfig = settings::parse(args.layers.read(ENVIRONMENT, flags)?)?;
     shutdown.run(|stop| async move {
         println!("the rollup's HTTP API is at http://{}", config.listen);
-        RollupNode::run(config, stop.requested()).await.context("the rollup node stopped")
+        RollupNode::run(config, stop.requested())
+            .await
+            .context("the rollup node stopped")
     })
 }

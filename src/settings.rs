@@ -49,7 +49,12 @@ impl Layers {
     /// All layers in one table. `prefix` is the environment's, such as `CONCLAVE_NODE_`; the rest
     /// of a variable's name is the key in capitals, with `__` between nested keys.
     pub(crate) fn read(&self, prefix: &str, flags: Flags) -> anyhow::Result<Table> {
-        let file = self.config.as_deref().map(read_toml).transpose()?.unwrap_or_default();
+        let file = self
+            .config
+            .as_deref()
+            .map(read_toml)
+            .transpose()?
+            .unwrap_or_default();
         layer(file, prefix, std::env::vars(), &self.set, flags)
     }
 }
@@ -58,7 +63,10 @@ impl Layers {
 pub(crate) fn parse<T: DeserializeOwned>(table: Table) -> anyhow::Result<T> {
     table.try_into().map_err(|error| {
         let error = error.to_string();
-        anyhow!("[CV-CLI-030] settings: {}; correct the file, variable or flag", error.trim())
+        anyhow!(
+            "[CV-CLI-030] settings: {}; correct the file, variable or flag",
+            error.trim()
+        )
     })
 }
 
@@ -77,9 +85,9 @@ fn layer(
         }
     }
     for text in set {
-        let (key, value) = text.split_once('=').ok_or_else(|| {
-            anyhow!("[CV-CLI-031] --set {text}: no value; write it as KEY=VALUE")
-        })?;
+        let (key, value) = text
+            .split_once('=')
+            .ok_or_else(|| anyhow!("[CV-CLI-031] --set {text}: no value; write it as KEY=VALUE"))?;
         put(&mut table, key.trim(), value_of(value.trim()))?;
     }
     overlay(&mut table, flags);
@@ -91,7 +99,9 @@ fn put(table: &mut Table, key: &str, value: Value) -> anyhow::Result<()> {
     let (path, last) = key.rsplit_once('.').unwrap_or(("", key));
     let mut inner = table;
     for part in path.split('.').filter(|part| !part.is_empty()) {
-        let next = inner.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        let next = inner
+            .entry(part)
+            .or_insert_with(|| Value::Table(Table::new()));
         let Value::Table(next) = next else {
             bail!("[CV-CLI-032] {key}: {part} holds no further settings; correct the key");
         };
@@ -144,13 +154,24 @@ mod tests {
 
     impl Default for Example {
         fn default() -> Self {
-            Self { port: 1, name: "default".into(), inner: Inner::default() }
+            Self {
+                port: 1,
+                name: "default".into(),
+                inner: Inner::default(),
+            }
         }
     }
 
-    fn read(file: &str, env: &[(&str, &str)], set: &[&str], flags: Flags) -> anyhow::Result<Example> {
+    fn read(
+        file: &str,
+        env: &[(&str, &str)],
+        set: &[&str],
+        flags: Flags,
+    ) -> anyhow::Result<Example> {
         let file = toml::from_str(file)?;
-        let env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let env = env
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let set: Vec<String> = set.iter().map(|text| (*text).to_owned()).collect();
         parse(layer(file, "CONCLAVE_TEST_", env, &set, flags)?)
     }
@@ -160,9 +181,20 @@ mod tests {
         let env = [("CONCLAVE_TEST_PORT", "3"), ("CONCLAVE_OTHER_PORT", "9")];
         let flag = || Flags::default().with("port", Some(5));
         assert_eq!(read("", &[], &[], Flags::default()).unwrap().port, 1);
-        assert_eq!(read("port = 2", &[], &[], Flags::default()).unwrap().port, 2);
-        assert_eq!(read("port = 2", &env, &[], Flags::default()).unwrap().port, 3);
-        assert_eq!(read("port = 2", &env, &["port=4"], Flags::default()).unwrap().port, 4);
+        assert_eq!(
+            read("port = 2", &[], &[], Flags::default()).unwrap().port,
+            2
+        );
+        assert_eq!(
+            read("port = 2", &env, &[], Flags::default()).unwrap().port,
+            3
+        );
+        assert_eq!(
+            read("port = 2", &env, &["port=4"], Flags::default())
+                .unwrap()
+                .port,
+            4
+        );
         assert_eq!(read("port = 2", &env, &["port=4"], flag()).unwrap().port, 5);
     }
 
@@ -171,7 +203,13 @@ mod tests {
         let file = "[inner]\nflush_ms = 1\nnodes = [\"a\"]";
         let env = [("CONCLAVE_TEST_INNER__FLUSH_MS", "2")];
         let read = |set: &[&str]| read(file, &env, set, Flags::default()).unwrap().inner;
-        assert_eq!(read(&[]), Inner { flush_ms: 2, nodes: vec!["a".into()] });
+        assert_eq!(
+            read(&[]),
+            Inner {
+                flush_ms: 2,
+                nodes: vec!["a".into()]
+            }
+        );
         assert_eq!(read(&["inner.flush_ms=3"]).flush_ms, 3);
         assert_eq!(read(&["inner.nodes=[\"b\", \"c\"]"]).nodes, ["b", "c"]);
     }
@@ -188,7 +226,10 @@ mod tests {
             read("", &[], &[], flag),
         ] {
             let error = result.unwrap_err().to_string();
-            assert!(error.starts_with("[CV-CLI-03") || error.contains("prot"), "{error}");
+            assert!(
+                error.starts_with("[CV-CLI-03") || error.contains("prot"),
+                "{error}"
+            );
         }
     }
 

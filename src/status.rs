@@ -8,14 +8,21 @@ use conclave_sdk::Client;
 use crate::overview::{Names, Overview};
 use crate::process::{Shutdown, Stop};
 
-/// Print a node's view of the chain: its height, its rollups and how far they are settled, recent
-/// auctions with their opened bids, and the provers. This trusts the node; `conclave verify` does
+/// Print a node's view of the chain.
+///
+/// Its height, its rollups and how far they are settled, recent auctions with their opened bids,
+/// and the provers. This trusts the node; `conclave verify` does
 /// not.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// A node's API, as in http://127.0.0.1:26700; with several, the first that answers.
-    #[arg(long = "node", value_name = "URL", env = "CONCLAVE_NODES", value_delimiter = ',',
-        default_value = "http://127.0.0.1:26700")]
+    #[arg(
+        long = "node",
+        value_name = "URL",
+        env = "CONCLAVE_NODES",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:26700"
+    )]
     nodes: Vec<String>,
     /// How many auctions to show.
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -36,7 +43,10 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
 
 fn print(overview: &Overview, auctions: usize) {
     let status = &overview.status;
-    println!("chain {}, as validator {} sees it", status.chain, status.validator);
+    println!(
+        "chain {}, as validator {} sees it",
+        status.chain, status.validator
+    );
     println!("{}", overview.chain_line(None));
     println!(
         "executed height {}  {} peers connected  {} envelopes waiting  {} envelopes and {} transactions ordered",

@@ -14,8 +14,10 @@ use crate::files::{read_ed, read_genesis};
 use crate::process::{Shutdown, Stop};
 use crate::{duration, files};
 
-/// Seal the bytes of a file, or of standard input, for a rollup; submit them; print the signed
-/// receipt; and follow the envelope until it is opened. Nobody can read the contents before their
+/// Seal something for a rollup, submit it, and follow it until it is opened.
+///
+/// The bytes of a file, or of standard input, are sealed and submitted; the signed receipt and each
+/// step after it are printed. Nobody can read the contents before their
 /// order is final. Ends with 0 only when the envelope was opened.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -29,11 +31,21 @@ pub(crate) struct Args {
     #[arg(long)]
     lines: bool,
     /// The chain's genesis file: it names the key to seal to.
-    #[arg(long, value_name = "FILE", env = "CONCLAVE_GENESIS", default_value = "genesis.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CONCLAVE_GENESIS",
+        default_value = "genesis.toml"
+    )]
     genesis: PathBuf,
     /// A validator's API, as in http://127.0.0.1:26700; give several.
-    #[arg(long = "node", value_name = "URL", env = "CONCLAVE_NODES", value_delimiter = ',',
-        default_value = "http://127.0.0.1:26700")]
+    #[arg(
+        long = "node",
+        value_name = "URL",
+        env = "CONCLAVE_NODES",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:26700"
+    )]
     nodes: Vec<String>,
     /// The key file of the account whose prepaid fees pay for the envelope.
     #[arg(long, value_name = "FILE", env = "CONCLAVE_KEY")]
@@ -85,7 +97,11 @@ async fn submit(args: &Args, bytes: Vec<u8>) -> anyhow::Result<()> {
         receipt.validator, receipt.height, receipt.deadline, receipt.signature
     );
     let mut last = None;
-    for stage in [EnvelopeStage::Batched, EnvelopeStage::Ordered, EnvelopeStage::Opened] {
+    for stage in [
+        EnvelopeStage::Batched,
+        EnvelopeStage::Ordered,
+        EnvelopeStage::Opened,
+    ] {
         let view = gateway.follow_to(id, stage, args.timeout).await?;
         if last != Some(view.status) {
             println!("{}", describe(&view));
@@ -98,7 +114,9 @@ async fn submit(args: &Args, bytes: Vec<u8>) -> anyhow::Result<()> {
             break;
         }
     }
-    let ended = last.map(|stage| format!("{stage:?}").to_lowercase()).unwrap_or_default();
+    let ended = last
+        .map(|stage| format!("{stage:?}").to_lowercase())
+        .unwrap_or_default();
     bail!("[CV-CLI-042] the envelope ended as {ended}, nothing was delivered; see above for why")
 }
 
@@ -137,7 +155,9 @@ fn read_input(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     let read = source.take(bytes_max + 1).read_to_end(&mut bytes);
     read.with_context(|| format!("[CV-CLI-002] cannot read {name}; check its rights"))?;
     if bytes.len() as u64 > bytes_max {
-        bail!("[CV-CLI-044] {name} has more than {bytes_max} bytes; split it over several envelopes");
+        bail!(
+            "[CV-CLI-044] {name} has more than {bytes_max} bytes; split it over several envelopes"
+        );
     }
     if bytes.is_empty() {
         bail!("[CV-CLI-045] {name} is empty; there is nothing to seal");
@@ -147,7 +167,10 @@ fn read_input(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
 
 fn describe(view: &EnvelopeView) -> String {
     let stage = format!("{:?}", view.status).to_lowercase();
-    let height = view.height.map(|height| format!("at height {height}")).unwrap_or_default();
+    let height = view
+        .height
+        .map(|height| format!("at height {height}"))
+        .unwrap_or_default();
     let failure = match (&view.code, &view.reason) {
         (Some(code), Some(reason)) => format!(" [{code}] {reason}"),
         _ => String::new(),
@@ -159,7 +182,10 @@ fn describe(view: &EnvelopeView) -> String {
 fn finish(view: &EnvelopeView) -> anyhow::Result<()> {
     match &view.code {
         None => Ok(()),
-        Some(code) => bail!("[{code}] {}", view.reason.as_deref().unwrap_or("it had no effect")),
+        Some(code) => bail!(
+            "[{code}] {}",
+            view.reason.as_deref().unwrap_or("it had no effect")
+        ),
     }
 }
 

@@ -10,17 +10,29 @@ use crate::files::read_genesis;
 use crate::process::{Shutdown, Stop};
 use crate::programs;
 
-/// Fetch a rollup's ordered contents with their certificates, openings and settled proofs from any
-/// node, and check everything on this machine. Nothing but the genesis file is trusted: a node can
+/// Check a rollup's contents and settlement on this machine, trusting the genesis only.
+///
+/// Fetches the ordered contents with their certificates, openings and settled proofs from any node,
+/// and checks everything here. Nothing but the genesis file is trusted: a node can
 /// refuse to answer, but it cannot deceive. Ends with 0 only when everything verifies.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The chain's genesis file.
-    #[arg(long, value_name = "FILE", env = "CONCLAVE_GENESIS", default_value = "genesis.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CONCLAVE_GENESIS",
+        default_value = "genesis.toml"
+    )]
     genesis: PathBuf,
     /// A node's API, as in http://127.0.0.1:26700; give several.
-    #[arg(long = "node", value_name = "URL", env = "CONCLAVE_NODES", value_delimiter = ',',
-        default_value = "http://127.0.0.1:26700")]
+    #[arg(
+        long = "node",
+        value_name = "URL",
+        env = "CONCLAVE_NODES",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:26700"
+    )]
     nodes: Vec<String>,
     /// The rollup's id.
     #[arg(long, value_name = "ID")]
@@ -69,9 +81,18 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
 
 fn print(report: &RangeReport, chain: &str) {
     println!("chain         {chain}");
-    println!("rollup        {}, heights {} to {}", report.rollup, report.from, report.to);
-    println!("blocks        {} final, each by a certificate of 2f+1 validators", report.blocks);
-    println!("envelopes     {}: all that were ordered, none left out or added", report.envelopes);
+    println!(
+        "rollup        {}, heights {} to {}",
+        report.rollup, report.from, report.to
+    );
+    println!(
+        "blocks        {} final, each by a certificate of 2f+1 validators",
+        report.blocks
+    );
+    println!(
+        "envelopes     {}: all that were ordered, none left out or added",
+        report.envelopes
+    );
     for (outcome, count) in &report.outcomes {
         println!("              {count} {outcome}");
     }
@@ -89,7 +110,10 @@ fn print(report: &RangeReport, chain: &str) {
         );
     }
     if report.proofs_skipped > 0 {
-        println!("              {} more reach outside these heights", report.proofs_skipped);
+        println!(
+            "              {} more reach outside these heights",
+            report.proofs_skipped
+        );
     }
     match report.settled() {
         Some((root, index)) => println!("settled root  {root} before transaction {index}"),

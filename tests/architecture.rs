@@ -1,5 +1,6 @@
 //! The rules of the architecture that a compiler does not check: who may depend on whom, what the
-//! sans-IO crates must not touch, what an error code means, and how large a file may grow.
+//! sans-IO crates must not touch, what an error code means, how large a file may grow, and what the
+//! documents must name.
 //!
 //! ARCHITECTURE.md states the same rules in prose. A rule that has to change is changed there and
 //! here, with its reason.
@@ -68,7 +69,12 @@ const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         package: "conclave-sdk",
-        on: &["conclave-types", "conclave-crypto", "conclave-seal", "conclave-light"],
+        on: &[
+            "conclave-types",
+            "conclave-crypto",
+            "conclave-seal",
+            "conclave-light",
+        ],
         why: "what rollups and provers build on must not pull in a validator",
     },
     Allowed {
@@ -93,7 +99,12 @@ const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         package: "conclave-payments-node",
-        on: &["conclave-types", "conclave-crypto", "conclave-sdk", "conclave-payments"],
+        on: &[
+            "conclave-types",
+            "conclave-crypto",
+            "conclave-sdk",
+            "conclave-payments",
+        ],
         why: "a rollup's node is a client of the chain",
     },
     Allowed {
@@ -259,7 +270,10 @@ fn sans_io_crates_touch_no_clock_file_network_randomness_thread_or_lock() {
     }
     for ((file, word, _), used) in EXCEPTIONS.iter().zip(used) {
         if !used {
-            let _ = writeln!(wrong, "{file} does not use {word} any more: remove the exception");
+            let _ = writeln!(
+                wrong,
+                "{file} does not use {word} any more: remove the exception"
+            );
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
@@ -276,14 +290,28 @@ fn an_error_code_has_one_meaning() {
             continue;
         }
         for (code, text) in coded_texts(&read(&file)) {
-            let problem = text.split(['{', ';']).next().unwrap_or_default().trim().to_owned();
-            meanings.entry(code).or_default().entry(problem).or_insert_with(|| path.clone());
+            let problem = text
+                .split(['{', ';'])
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned();
+            meanings
+                .entry(code)
+                .or_default()
+                .entry(problem)
+                .or_insert_with(|| path.clone());
         }
     }
     assert!(meanings.len() > 100, "only {} codes found", meanings.len());
-    let ambiguous: BTreeMap<_, _> =
-        meanings.into_iter().filter(|(_, texts)| texts.len() > 1).collect();
-    assert!(ambiguous.is_empty(), "codes with two meanings: {ambiguous:#?}");
+    let ambiguous: BTreeMap<_, _> = meanings
+        .into_iter()
+        .filter(|(_, texts)| texts.len() > 1)
+        .collect();
+    assert!(
+        ambiguous.is_empty(),
+        "codes with two meanings: {ambiguous:#?}"
+    );
 }
 
 #[test]
@@ -306,12 +334,37 @@ fn every_crate_root_says_what_the_crate_is() {
 
 #[test]
 fn no_file_outgrows_its_concept() {
-    let sizes = all_rust_files().into_iter().map(|file| (read(&file).lines().count(), file));
+    let sizes = all_rust_files()
+        .into_iter()
+        .map(|file| (read(&file).lines().count(), file));
     let large: Vec<String> = sizes
         .filter(|(lines, _)| *lines > FILE_LINES_MAX)
         .map(|(lines, file)| format!("{} has {lines} lines", relative(&file)))
         .collect();
-    assert!(large.is_empty(), "at most {FILE_LINES_MAX} lines: {large:?}");
+    assert!(
+        large.is_empty(),
+        "at most {FILE_LINES_MAX} lines: {large:?}"
+    );
+}
+
+#[test]
+fn every_dependency_is_argued_for() {
+    let page = read(&root().join("docs/dependencies.md"));
+    let mut missing = Vec::new();
+    for (directory, manifest) in manifests() {
+        for table in ["dependencies", "build-dependencies", "dev-dependencies"] {
+            let names = manifest.get(table).and_then(toml::Value::as_table);
+            for name in names.into_iter().flat_map(toml::Table::keys) {
+                if !name.starts_with("conclave") && !page.contains(&format!("`{name}`")) {
+                    missing.push(format!("{name} of {directory}"));
+                }
+            }
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "not in docs/dependencies.md: {missing:?}"
+    );
 }
 
 #[test]
@@ -346,9 +399,17 @@ fn root() -> PathBuf {
 /// Every package's directory, relative to the root, and its manifest.
 fn manifests() -> Vec<(String, toml::Table)> {
     let workspace = manifest(".");
-    let members = workspace["workspace"]["members"].as_array().expect("a list of members");
-    let directories = members.iter().map(|member| member.as_str().expect("a path"));
-    ["."].into_iter().chain(directories).map(|path| (path.to_owned(), manifest(path))).collect()
+    let members = workspace["workspace"]["members"]
+        .as_array()
+        .expect("a list of members");
+    let directories = members
+        .iter()
+        .map(|member| member.as_str().expect("a path"));
+    ["."]
+        .into_iter()
+        .chain(directories)
+        .map(|path| (path.to_owned(), manifest(path)))
+        .collect()
 }
 
 fn manifest(directory: &str) -> toml::Table {
@@ -357,14 +418,20 @@ fn manifest(directory: &str) -> toml::Table {
 }
 
 fn name_of(manifest: &toml::Table) -> String {
-    manifest["package"]["name"].as_str().expect("a name").to_owned()
+    manifest["package"]["name"]
+        .as_str()
+        .expect("a name")
+        .to_owned()
 }
 
 /// The dependencies of one kind that are crates of this workspace.
 fn own_dependencies(manifest: &toml::Table, table: &str) -> Vec<String> {
     let names = manifest.get(table).and_then(toml::Value::as_table);
     let names = names.into_iter().flat_map(toml::Table::keys);
-    names.filter(|name| name.starts_with("conclave")).cloned().collect()
+    names
+        .filter(|name| name.starts_with("conclave"))
+        .cloned()
+        .collect()
 }
 
 fn all_rust_files() -> Vec<PathBuf> {
@@ -391,15 +458,22 @@ fn collect(directory: &Path, wanted: &str, files: &mut Vec<PathBuf>) {
     for path in entries(directory) {
         if path.is_dir() {
             collect(&path, wanted, files);
-        } else if path.extension().is_some_and(|extension| extension == wanted) {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == wanted)
+        {
             files.push(path.components().collect());
         }
     }
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    entries.map(|entry| entry.expect("a readable directory").path()).collect()
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    entries
+        .map(|entry| entry.expect("a readable directory").path())
+        .collect()
 }
 
 fn read(path: &Path) -> String {
@@ -407,7 +481,10 @@ fn read(path: &Path) -> String {
 }
 
 fn relative(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap_or(path).to_string_lossy().into_owned()
+    path.strip_prefix(root())
+        .unwrap_or(path)
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn is_test_file(path: &str) -> bool {
@@ -422,7 +499,9 @@ fn product_lines(text: &str) -> Vec<(usize, &str)> {
     let mut lines = Vec::new();
     let mut rest = text.lines().enumerate().peekable();
     while let Some((index, line)) = rest.next() {
-        let inline_tests = rest.peek().is_some_and(|(_, next)| next.trim() == "mod tests {");
+        let inline_tests = rest
+            .peek()
+            .is_some_and(|(_, next)| next.trim() == "mod tests {");
         if line.trim() == "#[cfg(test)]" && inline_tests {
             break;
         }
@@ -437,13 +516,17 @@ fn product_lines(text: &str) -> Vec<(usize, &str)> {
 fn coded_texts(source: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for part in source.split("[CV-").skip(1) {
-        let Some((code, rest)) = part.split_once("] ") else { continue };
+        let Some((code, rest)) = part.split_once("] ") else {
+            continue;
+        };
         let (area, number) = code.rsplit_once('-').unwrap_or((code, ""));
         let is_code = !area.is_empty()
             && area.bytes().all(|byte| byte.is_ascii_uppercase())
             && number.len() == 3
             && number.bytes().all(|byte| byte.is_ascii_digit());
-        let Some((text, _)) = rest.split_once('"') else { continue };
+        let Some((text, _)) = rest.split_once('"') else {
+            continue;
+        };
         // A backslash at a line's end joins it to the next one's first word.
         let lines = text.split('\\').map(str::trim_start);
         let text = lines.collect::<Vec<_>>().join("");

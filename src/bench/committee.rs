@@ -44,8 +44,9 @@ impl<'a> Committee<'a> {
         processes: &'a mut Processes,
     ) -> anyhow::Result<Self> {
         let plan = *directory.plan();
-        let payers: Vec<EdSecret> =
-            (0..PAYERS).map(|_| EdSecret::generate(&mut rand_core::OsRng)).collect();
+        let payers: Vec<EdSecret> = (0..PAYERS)
+            .map(|_| EdSecret::generate(&mut rand_core::OsRng))
+            .collect();
         let operator = EdSecret::generate(&mut rand_core::OsRng);
         let allocate = |secret: &EdSecret| Allocation {
             account: secret.account(),
@@ -63,8 +64,7 @@ impl<'a> Committee<'a> {
         };
         genesis::write_draft(&directory.file("draft.toml"), &draft)?;
         processes.run_to_end(&setup::dkg(directory, &plan)).await?;
-        let sealing: SealingKey =
-            read_toml(&directory.part(&validator_name(0), "sealing.toml"))?;
+        let sealing: SealingKey = read_toml(&directory.part(&validator_name(0), "sealing.toml"))?;
         let genesis = draft.with_key(sealing);
         genesis.check()?;
         write_toml(&directory.file("genesis.toml"), &genesis)?;
@@ -167,12 +167,18 @@ impl<'a> Committee<'a> {
         for index in 0..self.directory.plan().validators {
             let data = self.directory.part(&validator_name(index), "data");
             remove(fs::remove_dir_all(&data)).with_context(|| {
-                format!("[CV-CLI-071] cannot remove {}; check its rights", data.display())
+                format!(
+                    "[CV-CLI-071] cannot remove {}; check its rights",
+                    data.display()
+                )
             })?;
         }
         let sequence = self.directory.file("operator.sequence");
         remove(fs::remove_file(&sequence)).with_context(|| {
-            format!("[CV-CLI-071] cannot remove {}; check its rights", sequence.display())
+            format!(
+                "[CV-CLI-071] cannot remove {}; check its rights",
+                sequence.display()
+            )
         })
     }
 }

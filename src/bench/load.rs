@@ -61,11 +61,23 @@ impl Targets {
             .tcp_nodelay(true)
             .build()
             .context("[CV-CLI-094] no HTTP client; check the system's limits")?;
-        let once = ClientOptions { rounds: 1, ..ClientOptions::default() };
-        let clients = nodes.iter().map(|node| Client::with_options([node], once.clone()));
+        let once = ClientOptions {
+            rounds: 1,
+            ..ClientOptions::default()
+        };
+        let clients = nodes
+            .iter()
+            .map(|node| Client::with_options([node], once.clone()));
         let clients = clients.collect::<Result<_, _>>()?;
-        let urls = nodes.iter().map(|node| format!("{node}/v1/envelopes")).collect();
-        Ok(Self { http, urls, clients })
+        let urls = nodes
+            .iter()
+            .map(|node| format!("{node}/v1/envelopes"))
+            .collect();
+        Ok(Self {
+            http,
+            urls,
+            clients,
+        })
     }
 
     /// Submits all envelopes, `per_second` of them, and waits for the answers.
@@ -87,7 +99,13 @@ impl Targets {
                 let due = interval * at;
                 thread::sleep((start + due).saturating_duration_since(Instant::now()));
                 let due_us = start_us + due.as_micros() as u64;
-                runtime.spawn(submit(http.clone(), urls[node].clone(), envelope, node, due_us))
+                runtime.spawn(submit(
+                    http.clone(),
+                    urls[node].clone(),
+                    envelope,
+                    node,
+                    due_us,
+                ))
             };
             (0..).zip(jobs).map(send).collect::<Vec<JoinHandle<Sent>>>()
         };
@@ -103,7 +121,9 @@ impl Targets {
     pub(super) async fn drain(&self, sent: &[Sent], patience: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + patience;
         for (node, client) in self.clients.iter().enumerate() {
-            let last = sent.iter().rfind(|sent| sent.node == node && sent.refused.is_none());
+            let last = sent
+                .iter()
+                .rfind(|sent| sent.node == node && sent.refused.is_none());
             let Some(last) = last else { continue };
             while Instant::now() < deadline {
                 if client.envelope(last.id).await?.status == EnvelopeStage::Opened {
@@ -119,11 +139,18 @@ impl Targets {
     pub(super) async fn fates(&self, sent: Vec<Sent>) -> anyhow::Result<Vec<Fate>> {
         let ask = |sent: Sent| async move {
             if sent.refused.is_some() {
-                return Ok(Fate { sent, times: EnvelopeTimes::default() });
+                return Ok(Fate {
+                    sent,
+                    times: EnvelopeTimes::default(),
+                });
             }
             let view = self.clients[sent.node].envelope(sent.id).await?;
             let times = view.times.ok_or_else(|| {
-                anyhow!("[CV-CLI-095] validator {} forgot {}; shorten the run", sent.node, sent.id)
+                anyhow!(
+                    "[CV-CLI-095] validator {} forgot {}; shorten the run",
+                    sent.node,
+                    sent.id
+                )
             })?;
             Ok(Fate { sent, times })
         };
@@ -141,20 +168,35 @@ async fn submit(
     due_us: u64,
 ) -> Sent {
     let SealedEnvelope { id, bytes } = envelope;
-    let request = http.post(url).header("content-type", "application/octet-stream").body(bytes);
+    let request = http
+        .post(url)
+        .header("content-type", "application/octet-stream")
+        .body(bytes);
     let refused = match request.send().await {
         Ok(answer) if answer.status() == StatusCode::ACCEPTED => {
             // Reading the receipt lets the connection be used again.
             answer.bytes().await.err().map(|error| error.to_string())
         }
-        Ok(answer) => Some(answer.text().await.unwrap_or_else(|error| error.to_string())),
+        Ok(answer) => Some(
+            answer
+                .text()
+                .await
+                .unwrap_or_else(|error| error.to_string()),
+        ),
         Err(error) => Some(error.to_string()),
     };
-    Sent { id, node, due_us, refused }
+    Sent {
+        id,
+        node,
+        due_us,
+        refused,
+    }
 }
 
 /// Microseconds since the Unix epoch.
 fn now_us() -> u64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let elapsed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     elapsed.as_micros() as u64
 }

@@ -27,7 +27,11 @@ pub(super) fn own_peak_rss_mib() -> anyhow::Result<f64> {
 /// How busy the machine is: runnable threads on average over the last minute, and its cores.
 pub(super) fn load() -> String {
     let average = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let average = average.split_whitespace().next().unwrap_or("unknown").to_owned();
+    let average = average
+        .split_whitespace()
+        .next()
+        .unwrap_or("unknown")
+        .to_owned();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{cores} cores, load average {average}")
 }
@@ -46,7 +50,10 @@ fn peak(process: &Path) -> anyhow::Result<f64> {
 
 fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| {
-        format!("[CV-CLI-090] cannot read {}; the bench needs Linux's /proc", path.display())
+        format!(
+            "[CV-CLI-090] cannot read {}; the bench needs Linux's /proc",
+            path.display()
+        )
     })
 }
 
@@ -60,7 +67,9 @@ fn parse_cpu(stat: &str) -> Option<f64> {
 }
 
 fn parse_peak(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
@@ -72,7 +81,10 @@ mod tests {
     fn the_system_is_understood() {
         let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 9 0 1 2 3";
         assert_eq!(parse_cpu(stat), Some(2.0));
-        assert_eq!(parse_peak("VmPeak:\t1 kB\nVmHWM:\t  2048 kB\n"), Some(2048.0));
+        assert_eq!(
+            parse_peak("VmPeak:\t1 kB\nVmHWM:\t  2048 kB\n"),
+            Some(2048.0)
+        );
         assert!(cpu_seconds(std::process::id()).is_ok_and(|seconds| seconds >= 0.0));
         assert!(own_peak_rss_mib().is_ok_and(|mib| mib > 0.0));
     }

@@ -39,7 +39,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 3)]
     rollups: u16,
     /// Transactions of 512 bytes in one envelope; several sizes are measured in turn.
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,16,128")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "1,16,128"
+    )]
     transactions: Vec<usize>,
     /// Offer exactly these loads, in transactions a second, instead of searching.
     #[arg(long, value_name = "TPS", value_delimiter = ',')]
@@ -100,7 +105,9 @@ impl Row {
     fn is_sustained(&self) -> bool {
         self.lost == 0
             && self.ordered_tps >= SUSTAINED * self.offered_tps
-            && self.finality_ms_p99.is_some_and(|p99| p99 < FINALITY_MS_MAX)
+            && self
+                .finality_ms_p99
+                .is_some_and(|p99| p99 < FINALITY_MS_MAX)
     }
 
     fn cells(&self, extra: &Extra) -> Vec<(&'static str, String)> {
@@ -119,11 +126,22 @@ impl Row {
             ("to ack", or_dash(acknowledged)),
             ("to batch", or_dash(batched)),
             ("to order", or_dash(ordered)),
-            ("cpu s/val", format!("{:.2}", self.cpu_seconds_per_validator)),
+            (
+                "cpu s/val",
+                format!("{:.2}", self.cpu_seconds_per_validator),
+            ),
             ("rss MiB", format!("{:.0}", self.peak_rss_mib)),
             ("refused", extra.refusals.to_string()),
             ("lost", self.lost.to_string()),
-            ("", if self.is_sustained() { "sustained" } else { "too much" }.into()),
+            (
+                "",
+                if self.is_sustained() {
+                    "sustained"
+                } else {
+                    "too much"
+                }
+                .into(),
+            ),
         ]
     }
 }
@@ -134,7 +152,10 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         args.seconds > 0 && positive(&args.low_tps) && args.tps.iter().all(positive),
         "[CV-CLI-097] loads and seconds must be above 0"
     );
-    ensure!(args.transactions.iter().all(|count| *count > 0), "[CV-CLI-098] use at least 1 transaction");
+    ensure!(
+        args.transactions.iter().all(|count| *count > 0),
+        "[CV-CLI-098] use at least 1 transaction"
+    );
     let wanted = Wanted {
         validators: Some(args.validators),
         rollups: Some(args.rollups),
@@ -178,7 +199,11 @@ async fn measure(
         machine::load()
     );
     let committee = Committee::create(directory, processes).await?;
-    let mut bench = Bench { args, committee, rows: Vec::new() };
+    let mut bench = Bench {
+        args,
+        committee,
+        rows: Vec::new(),
+    };
     for transactions in &args.transactions {
         bench.size(*transactions).await?;
     }
@@ -189,8 +214,12 @@ impl Bench<'_> {
     /// All loads of one size of envelope.
     async fn size(&mut self, transactions: usize) -> anyhow::Result<()> {
         let (genesis, payers) = (self.committee.genesis(), self.committee.payers());
-        let mut sealer =
-            Sealer::new(genesis.clone(), payers.clone(), self.args.rollups, transactions);
+        let mut sealer = Sealer::new(
+            genesis.clone(),
+            payers.clone(),
+            self.args.rollups,
+            transactions,
+        );
         if !self.args.tps.is_empty() {
             for tps in self.args.tps.clone() {
                 self.load(&mut sealer, transactions, tps).await?;
@@ -277,7 +306,9 @@ impl Bench<'_> {
         let ordered = fates.iter().filter_map(|fate| fate.times.ordered_us);
         let ordered = ordered.filter(|at| (from_us..to_us).contains(at)).count();
         let envelopes_per_second = ordered as f64 / self.args.seconds as f64;
-        let lost = fates.iter().filter(|f| f.sent.refused.is_none() && f.times.opened_us.is_none());
+        let lost = fates
+            .iter()
+            .filter(|f| f.sent.refused.is_none() && f.times.opened_us.is_none());
         Row {
             validators: self.args.validators,
             rollups: self.args.rollups,
@@ -305,11 +336,17 @@ fn extra(fates: &[Fate]) -> Extra {
     let due = |fate: &Fate, to: Option<u64>| Some((fate.sent.due_us, to?));
     let acknowledged = fates.iter().filter_map(|f| due(f, f.times.acknowledged_us));
     let batched = fates.iter().filter_map(|f| due(f, f.times.batched_us));
-    let ordered = fates.iter().filter_map(|f| Some((f.times.batched_us?, f.times.ordered_us?)));
+    let ordered = fates
+        .iter()
+        .filter_map(|f| Some((f.times.batched_us?, f.times.ordered_us?)));
     let steps_ms = [
         Latencies::between(acknowledged).percentile(50),
         Latencies::between(batched).percentile(50),
         Latencies::between(ordered).percentile(50),
     ];
-    Extra { refusals: usize::from(refused.is_some()) + refusals.count(), refused, steps_ms }
+    Extra {
+        refusals: usize::from(refused.is_some()) + refusals.count(),
+        refused,
+        steps_ms,
+    }
 }

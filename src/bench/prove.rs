@@ -17,7 +17,12 @@ use super::report::{self, round};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Payments in a range; several sizes are measured in turn.
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "16,64,256")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "16,64,256"
+    )]
     payments: Vec<usize>,
     /// Ranges proven at the same time, a thread for each.
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,2")]
@@ -54,7 +59,10 @@ impl Row {
             ("system", self.system.clone()),
             ("payments", self.payments.to_string()),
             ("threads", self.threads.to_string()),
-            ("cpu ms/payment", format!("{:.2}", self.cpu_seconds_per_payment * 1e3)),
+            (
+                "cpu ms/payment",
+                format!("{:.2}", self.cpu_seconds_per_payment * 1e3),
+            ),
             ("wall s", format!("{:.2}", self.wall_seconds)),
             ("verify ms", format!("{:.2}", self.verify_ms)),
             ("proof bytes", self.proof_bytes.to_string()),
@@ -69,7 +77,10 @@ impl Row {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(
-        args.payments.iter().chain(&args.threads).all(|count| (1..=512).contains(count)),
+        args.payments
+            .iter()
+            .chain(&args.threads)
+            .all(|count| (1..=512).contains(count)),
         "[CV-CLI-100] use 1 to 512 payments and threads"
     );
     if let (true, [payments], [threads]) = (args.one, &args.payments[..], &args.threads[..]) {
@@ -94,10 +105,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// In a process of its own, so that its memory is that of this row only.
 fn measure_apart(payments: usize, threads: usize) -> anyhow::Result<Row> {
-    let binary = std::env::current_exe().context("[CV-CLI-080] the path of this program is unknown")?;
+    let binary =
+        std::env::current_exe().context("[CV-CLI-080] the path of this program is unknown")?;
     let output = Command::new(binary)
         .args(["bench", "prove", "--one"])
-        .args(["--payments", &payments.to_string(), "--threads", &threads.to_string()])
+        .args([
+            "--payments",
+            &payments.to_string(),
+            "--threads",
+            &threads.to_string(),
+        ])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -112,18 +129,29 @@ fn measure_apart(payments: usize, threads: usize) -> anyhow::Result<Row> {
 
 fn measure(payments: usize, threads: usize) -> anyhow::Result<Row> {
     let reports: Vec<BenchReport> = thread::scope(|scope| {
-        let spawned: Vec<_> =
-            (0..threads).map(|_| scope.spawn(move || bench_range(payments))).collect();
+        let spawned: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(move || bench_range(payments)))
+            .collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| match thread.join() {
             Ok(report) => report,
             Err(panic) => std::panic::resume_unwind(panic),
         };
         spawned.into_iter().map(join).collect::<Result<_, _>>()
     })?;
-    let first = reports.first().ok_or_else(|| anyhow!("[CV-CLI-100] use at least 1 thread"))?;
+    let first = reports
+        .first()
+        .ok_or_else(|| anyhow!("[CV-CLI-100] use at least 1 thread"))?;
     let cpu: Duration = reports.iter().map(|report| report.prove_cpu).sum();
-    let start = reports.iter().map(|report| report.prove_start).min().unwrap_or(first.prove_start);
-    let end = reports.iter().map(|report| report.prove_end).max().unwrap_or(first.prove_end);
+    let start = reports
+        .iter()
+        .map(|report| report.prove_start)
+        .min()
+        .unwrap_or(first.prove_start);
+    let end = reports
+        .iter()
+        .map(|report| report.prove_end)
+        .max()
+        .unwrap_or(first.prove_end);
     Ok(Row {
         system: "winterfell".into(),
         payments,

@@ -13,7 +13,11 @@ pub(super) struct Ramp {
 
 impl Ramp {
     pub(super) fn new(steps: usize) -> Self {
-        Self { good: None, bad: None, steps_left: steps }
+        Self {
+            good: None,
+            bad: None,
+            steps_left: steps,
+        }
     }
 
     /// Notes how a load went.

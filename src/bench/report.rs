@@ -12,8 +12,9 @@ pub(super) struct Latencies(Vec<f64>);
 impl Latencies {
     /// Of pairs of times in microseconds.
     pub(super) fn between(pairs: impl Iterator<Item = (u64, u64)>) -> Self {
-        let mut values: Vec<f64> =
-            pairs.map(|(from, to)| to.saturating_sub(from) as f64 / 1e3).collect();
+        let mut values: Vec<f64> = pairs
+            .map(|(from, to)| to.saturating_sub(from) as f64 / 1e3)
+            .collect();
         values.sort_by(f64::total_cmp);
         Self(values)
     }
@@ -34,19 +35,27 @@ pub(super) fn round(value: f64) -> f64 {
 pub(super) fn write_json(path: Option<&Path>, rows: &[impl Serialize]) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
     let text = serde_json::to_string_pretty(rows)? + "\n";
-    std::fs::write(path, text)
-        .with_context(|| format!("[CV-CLI-096] cannot write {}; check its rights", path.display()))
+    std::fs::write(path, text).with_context(|| {
+        format!(
+            "[CV-CLI-096] cannot write {}; check its rights",
+            path.display()
+        )
+    })
 }
 
 /// A line of columns, each right-aligned under its title.
 pub(super) fn line(cells: &[(&str, String)]) -> String {
-    let cells = cells.iter().map(|(title, cell)| format!("{cell:>width$}", width = width(title)));
+    let cells = cells
+        .iter()
+        .map(|(title, cell)| format!("{cell:>width$}", width = width(title)));
     cells.collect::<Vec<_>>().join("  ")
 }
 
 /// The line of titles.
 pub(super) fn titles(cells: &[(&str, String)]) -> String {
-    let titles = cells.iter().map(|(title, _)| format!("{title:>width$}", width = width(title)));
+    let titles = cells
+        .iter()
+        .map(|(title, _)| format!("{title:>width$}", width = width(title)));
     titles.collect::<Vec<_>>().join("  ")
 }
 
@@ -68,7 +77,10 @@ mod tests {
         let latencies = Latencies::between((1..=200).rev().map(|ms| (5_000, 5_000 + ms * 1_000)));
         assert_eq!(latencies.percentile(50), Some(100.0));
         assert_eq!(latencies.percentile(99), Some(198.0));
-        assert_eq!(Latencies::between([(0, 7_000)].into_iter()).percentile(99), Some(7.0));
+        assert_eq!(
+            Latencies::between([(0, 7_000)].into_iter()).percentile(99),
+            Some(7.0)
+        );
         assert_eq!(Latencies::default().percentile(50), None);
     }
 

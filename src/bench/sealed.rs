@@ -44,7 +44,14 @@ impl Sealer {
         transactions: usize,
     ) -> Self {
         let chain = genesis.chain_id();
-        Self { genesis, chain, payers, rollups, transactions, made: Vec::new() }
+        Self {
+            genesis,
+            chain,
+            payers,
+            rollups,
+            transactions,
+            made: Vec::new(),
+        }
     }
 
     /// The first `count` envelopes. CPU-heavy.
@@ -55,8 +62,10 @@ impl Sealer {
         let this = &*self;
         let made: Vec<anyhow::Result<Vec<SealedEnvelope>>> = std::thread::scope(|scope| {
             let seal_part = |part: &[usize]| part.iter().map(|index| this.seal(*index)).collect();
-            let threads: Vec<_> =
-                missing.chunks(part).map(|part| scope.spawn(move || seal_part(part))).collect();
+            let threads: Vec<_> = missing
+                .chunks(part)
+                .map(|part| scope.spawn(move || seal_part(part)))
+                .collect();
             let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
                 Ok(made) => made,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -91,7 +100,9 @@ impl Sealer {
             bucket,
         };
         let key = &self.genesis.sealing.key;
-        let envelope = seal(key, core, &plaintext, &mut OsRng, |digest| payer.sign(digest))?;
+        let envelope = seal(key, core, &plaintext, &mut OsRng, |digest| {
+            payer.sign(digest)
+        })?;
         Ok(SealedEnvelope {
             id: envelope.header.id(),
             bytes: codec::encode(&envelope).into(),

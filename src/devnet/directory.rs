@@ -103,7 +103,10 @@ impl Directory {
         };
         plan.check()?;
         let denied = || {
-            format!("[CV-CLI-071] cannot write to {}; check its owner and rights", path.display())
+            format!(
+                "[CV-CLI-071] cannot write to {}; check its owner and rights",
+                path.display()
+            )
         };
         fs::create_dir_all(path).with_context(denied)?;
         let root = path.canonicalize().with_context(denied)?;
@@ -112,7 +115,12 @@ impl Directory {
             let path = path.display();
             anyhow!("[CV-CLI-072] a devnet runs in {path} already; stop it, or choose another --data-dir")
         })?;
-        let directory = Self { root, plan, is_new: kept.is_none(), _lock: lock };
+        let directory = Self {
+            root,
+            plan,
+            is_new: kept.is_none(),
+            _lock: lock,
+        };
         if let Some(marker) = &kept {
             directory.check_chain(marker)?;
         }
@@ -179,9 +187,21 @@ impl Directory {
     }
 
     fn mark(&self, chain: Option<String>) -> io::Result<()> {
-        let Plan { validators, rollups, provers, base_port } = self.plan;
+        let Plan {
+            validators,
+            rollups,
+            provers,
+            base_port,
+        } = self.plan;
         let format = FORMAT.into();
-        let marker = Marker { format, validators, rollups, provers, base_port, chain };
+        let marker = Marker {
+            format,
+            validators,
+            rollups,
+            provers,
+            base_port,
+            chain,
+        };
         let text = toml::to_string(&marker).map_err(io::Error::other)?;
         replace_file(&self.file(MARKER), text.as_bytes())
     }
@@ -238,18 +258,25 @@ fn read_marker(path: &Path) -> anyhow::Result<Option<Marker>> {
     let marker: Marker = read_toml(&path)?;
     if marker.format != FORMAT {
         let (path, format) = (path.display(), &marker.format);
-        bail!("[CV-CLI-075] {path} is of format {format}, this is {FORMAT}; choose another --data-dir");
+        bail!(
+            "[CV-CLI-075] {path} is of format {format}, this is {FORMAT}; choose another --data-dir"
+        );
     }
     Ok(Some(marker))
 }
 
 fn is_absent_or_empty(path: &Path) -> anyhow::Result<bool> {
     let refuse = |error: &io::Error| {
-        anyhow!("[CV-CLI-002] cannot look into {}: {error}; check path and rights", path.display())
+        anyhow!(
+            "[CV-CLI-002] cannot look into {}: {error}; check path and rights",
+            path.display()
+        )
     };
     match fs::read_dir(path) {
         Ok(entries) => {
-            let first = entries.filter_map(Result::ok).find(|entry| entry.file_name() != "lock");
+            let first = entries
+                .filter_map(Result::ok)
+                .find(|entry| entry.file_name() != "lock");
             Ok(first.is_none())
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
@@ -258,7 +285,11 @@ fn is_absent_or_empty(path: &Path) -> anyhow::Result<bool> {
 }
 
 fn lock(root: &Path) -> io::Result<Option<File>> {
-    let file = File::options().create(true).truncate(false).write(true).open(root.join("lock"))?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(root.join("lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -301,7 +332,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new");
         let first = Directory::open(&path, Wanted::default(), false).unwrap();
-        assert_eq!(code(Directory::open(&path, Wanted::default(), true)), "[CV-CLI-072]");
+        assert_eq!(
+            code(Directory::open(&path, Wanted::default(), true)),
+            "[CV-CLI-072]"
+        );
         drop(first);
         drop(Directory::open(&path, Wanted::default(), true).unwrap());
     }
@@ -309,12 +343,21 @@ mod tests {
     #[test]
     fn starting_over_removes_only_what_is_its_own() {
         let folder = tempfile::tempdir().unwrap();
-        Directory::open(folder.path(), Wanted::default(), false).unwrap().prepare().unwrap();
-        let (own, others) = (["validator-0", "prover-12"], ["validator-", "notes", "rollup-x"]);
+        Directory::open(folder.path(), Wanted::default(), false)
+            .unwrap()
+            .prepare()
+            .unwrap();
+        let (own, others) = (
+            ["validator-0", "prover-12"],
+            ["validator-", "notes", "rollup-x"],
+        );
         for name in own.iter().chain(&others) {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        Directory::open(folder.path(), Wanted::default(), true).unwrap().prepare().unwrap();
+        Directory::open(folder.path(), Wanted::default(), true)
+            .unwrap()
+            .prepare()
+            .unwrap();
         assert!(own.iter().all(|name| !folder.path().join(name).exists()));
         assert!(others.iter().all(|name| folder.path().join(name).exists()));
     }
@@ -322,12 +365,21 @@ mod tests {
     #[test]
     fn an_unfinished_set_up_starts_over_and_a_finished_one_keeps_its_size() {
         let folder = tempfile::tempdir().unwrap();
-        let wanted = Wanted { rollups: Some(2), ..Wanted::default() };
-        Directory::open(folder.path(), wanted, false).unwrap().prepare().unwrap();
+        let wanted = Wanted {
+            rollups: Some(2),
+            ..Wanted::default()
+        };
+        Directory::open(folder.path(), wanted, false)
+            .unwrap()
+            .prepare()
+            .unwrap();
         let again = Directory::open(folder.path(), Wanted::default(), false).unwrap();
         assert_eq!((again.is_new(), again.plan().rollups), (true, 3));
         again.complete("00".into()).unwrap();
         drop(again);
-        assert_eq!(code(Directory::open(folder.path(), wanted, false)), "[CV-CLI-074]");
+        assert_eq!(
+            code(Directory::open(folder.path(), wanted, false)),
+            "[CV-CLI-074]"
+        );
     }
 }

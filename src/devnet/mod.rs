@@ -43,8 +43,9 @@ const STOP_ORDER: [&str; 3] = ["prover-", "rollup-", "validator-"];
 /// What the processes log when nothing else is asked for.
 const CHILD_LOG: &str = "info";
 
-/// Run a whole network on this machine: validators, payments rollups with a steady load of
-/// payments, and competing provers, each a process of its own with its own data directory. The
+/// Run a whole network on this machine: validators, rollups with a load, and provers.
+///
+/// Each validator, payments rollup and competing prover is a process of its own with its own data directory. The
 /// first start makes keys, generates the sealing key between the validators and makes the genesis;
 /// the next one goes on where the last ended. Ctrl-C stops everything.
 ///
@@ -66,7 +67,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TPS", env = "CONCLAVE_DEVNET_LOAD", value_parser = parse_load)]
     load: Option<f64>,
     /// Where everything is kept.
-    #[arg(long, value_name = "DIR", env = "CONCLAVE_DEVNET_DATA_DIR", default_value = "conclave-devnet")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "CONCLAVE_DEVNET_DATA_DIR",
+        default_value = "conclave-devnet"
+    )]
     data_dir: PathBuf,
     /// The first of the 300 ports that the parts listen on [default: 26600].
     #[arg(long, value_name = "PORT", env = "CONCLAVE_DEVNET_BASE_PORT")]
@@ -104,7 +110,11 @@ pub(crate) fn run(args: Args, shutdown: Shutdown, log: Option<String>) -> anyhow
     shutdown.run(|stop| async move {
         let mut stopping = std::pin::pin!(stop.requested());
         // 2. Set up and run; however that ends, nothing is left running.
-        let mut devnet = Devnet { args, directory, processes: &mut processes };
+        let mut devnet = Devnet {
+            args,
+            directory,
+            processes: &mut processes,
+        };
         let result = devnet.live(stopping.as_mut()).await;
         let trouble = processes.stop(&STOP_ORDER).await;
         for line in trouble {
@@ -149,6 +159,7 @@ impl Devnet<'_> {
         let mut view = View::new(Frame {
             names: names.clone(),
             api: plan.api_url(0),
+            rollup_apis: rollup_apis(&plan),
             folder: self.args.data_dir.display().to_string(),
         });
         let end = self.watch(&mut view, &client, stopping).await?;
@@ -162,10 +173,17 @@ impl Devnet<'_> {
     }
 
     async fn set_up(&mut self) -> anyhow::Result<()> {
-        let Self { args, directory, processes } = self;
+        let Self {
+            args,
+            directory,
+            processes,
+        } = self;
         let say = |text: &str| println!("{text}");
         if directory.is_new() {
-            say(&format!("setting up a devnet in {}", directory.file("").display()));
+            say(&format!(
+                "setting up a devnet in {}",
+                directory.file("").display()
+            ));
             setup::create(directory, processes, args.load.unwrap_or(LOAD), say).await?;
         }
         setup::configure(directory, args.load)
@@ -180,12 +198,17 @@ impl Devnet<'_> {
     /// Starts the rollups and the provers.
     fn start_members(&mut self) -> anyhow::Result<()> {
         let plan = *self.directory.plan();
-        println!("starting {} rollups and {} provers", plan.rollups, plan.provers);
+        println!(
+            "starting {} rollups and {} provers",
+            plan.rollups, plan.provers
+        );
         for id in plan.rollup_ids() {
-            self.processes.start(&self.spec(&rollup_name(id), "rollup"))?;
+            self.processes
+                .start(&self.spec(&rollup_name(id), "rollup"))?;
         }
         for index in 0..plan.provers {
-            self.processes.start(&self.spec(&prover_name(index), "prover"))?;
+            self.processes
+                .start(&self.spec(&prover_name(index), "prover"))?;
         }
         Ok(())
     }
@@ -221,7 +244,10 @@ impl Devnet<'_> {
         if !self.args.keep_going {
             bail!(error);
         }
-        view.say(&format!("{} ended ({}) and is started again", ended.name, ended.status));
+        view.say(&format!(
+            "{} ended ({}) and is started again",
+            ended.name, ended.status
+        ));
         let command = match ended.name.split('-').next() {
             Some("validator") => "node",
             Some("rollup") => "rollup",
@@ -249,9 +275,14 @@ impl Devnet<'_> {
         let of = |index| {
             let name = prover_name(index);
             let file = self.directory.part(&name, "data").join("status.json");
-            let status: serde_json::Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+            let status: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
             let jobs = status["jobs"].as_array()?.iter().map(|job| {
-                format!("{} {}", job["stage"].as_str().unwrap_or("?"), job["auction"])
+                format!(
+                    "{} {}",
+                    job["stage"].as_str().unwrap_or("?"),
+                    job["auction"]
+                )
             });
             Some((name, jobs.collect::<Vec<_>>().join(", ")))
         };
@@ -262,8 +293,15 @@ impl Devnet<'_> {
 /// How a part is started: all its settings are in its file.
 fn spec(directory: &Directory, name: &str, command: &str) -> Spec {
     let config = directory.part(name, &format!("{command}.toml"));
-    let args = vec![command.into(), "--config".into(), config.display().to_string()];
-    Spec { name: name.into(), args }
+    let args = vec![
+        command.into(),
+        "--config".into(),
+        config.display().to_string(),
+    ];
+    Spec {
+        name: name.into(),
+        args,
+    }
 }
 
 /// Starts the validators and waits until they are ready.
@@ -293,6 +331,14 @@ pub(crate) async fn start_validators(
     }
 }
 
+fn rollup_apis(plan: &Plan) -> String {
+    let urls: Vec<String> = plan
+        .rollup_ids()
+        .map(|id| format!("http://{}", plan.rollup(id)))
+        .collect();
+    urls.join(", ")
+}
+
 async fn is_ready(http: &reqwest::Client, url: &str) -> bool {
     let answer = http.get(url).timeout(Duration::from_secs(2)).send().await;
     answer.is_ok_and(|answer| answer.status().is_success())
@@ -300,7 +346,11 @@ async fn is_ready(http: &reqwest::Client, url: &str) -> bool {
 
 /// The view asks often; an answer that is late is of no use.
 fn quick() -> ClientOptions {
-    ClientOptions { request_timeout: Duration::from_secs(5), rounds: 2, ..ClientOptions::default() }
+    ClientOptions {
+        request_timeout: Duration::from_secs(5),
+        rounds: 2,
+        ..ClientOptions::default()
+    }
 }
 
 fn interrupted() -> anyhow::Error {

@@ -75,7 +75,9 @@ impl Plan {
 
     /// The base URLs of all validators, one of them first, so that clients spread.
     pub(crate) fn api_urls(&self, first: u16) -> Vec<String> {
-        (0..self.validators).map(|step| self.api_url((first + step) % self.validators)).collect()
+        (0..self.validators)
+            .map(|step| self.api_url((first + step) % self.validators))
+            .collect()
     }
 
     /// The rollups' ids.
@@ -87,9 +89,14 @@ impl Plan {
     pub(crate) fn check_ports(&self) -> anyhow::Result<()> {
         let validators = (0..self.validators).flat_map(|index| {
             let name = validator_name(index);
-            [(self.validator(index), Transport::Udp, name.clone()), (self.api(index), Transport::Tcp, name)]
+            [
+                (self.validator(index), Transport::Udp, name.clone()),
+                (self.api(index), Transport::Tcp, name),
+            ]
         });
-        let rollups = self.rollup_ids().map(|id| (self.rollup(id), Transport::Tcp, rollup_name(id)));
+        let rollups = self
+            .rollup_ids()
+            .map(|id| (self.rollup(id), Transport::Tcp, rollup_name(id)));
         for (address, transport, user) in validators.chain(rollups) {
             let (result, protocol) = match transport {
                 Transport::Udp => (UdpSocket::bind(address).map(drop), "UDP"),
@@ -141,20 +148,32 @@ mod tests {
 
     use super::*;
 
-    const PLAN: Plan = Plan { validators: 4, rollups: 3, provers: 3, base_port: 26600 };
+    const PLAN: Plan = Plan {
+        validators: 4,
+        rollups: 3,
+        provers: 3,
+        base_port: 26600,
+    };
 
     #[test]
     fn each_part_has_its_place() {
         assert_eq!(PLAN.validator(3).to_string(), "127.0.0.1:26603");
         assert_eq!(PLAN.api(0).to_string(), "127.0.0.1:26700");
         assert_eq!(PLAN.rollup(1).to_string(), "127.0.0.1:26801");
-        assert_eq!(PLAN.api_urls(2)[..2], ["http://127.0.0.1:26702", "http://127.0.0.1:26703"]);
+        assert_eq!(
+            PLAN.api_urls(2)[..2],
+            ["http://127.0.0.1:26702", "http://127.0.0.1:26703"]
+        );
         assert_eq!(PLAN.api_urls(2)[2], "http://127.0.0.1:26700");
     }
 
     #[test]
     fn no_two_parts_share_a_port() {
-        let plan = Plan { validators: 97, rollups: 99, ..PLAN };
+        let plan = Plan {
+            validators: 97,
+            rollups: 99,
+            ..PLAN
+        };
         plan.check().unwrap();
         let mut ports = BTreeSet::new();
         for index in 0..plan.validators {
@@ -167,15 +186,36 @@ mod tests {
     fn sizes_that_cannot_work_are_refused() {
         PLAN.check().unwrap();
         let wrong = [
-            Plan { validators: 0, ..PLAN },
-            Plan { validators: 1, ..PLAN },
-            Plan { validators: 5, ..PLAN },
-            Plan { validators: 100, ..PLAN },
+            Plan {
+                validators: 0,
+                ..PLAN
+            },
+            Plan {
+                validators: 1,
+                ..PLAN
+            },
+            Plan {
+                validators: 5,
+                ..PLAN
+            },
+            Plan {
+                validators: 100,
+                ..PLAN
+            },
             Plan { rollups: 0, ..PLAN },
             Plan { provers: 0, ..PLAN },
-            Plan { provers: 100, ..PLAN },
-            Plan { base_port: 80, ..PLAN },
-            Plan { base_port: 65_400, ..PLAN },
+            Plan {
+                provers: 100,
+                ..PLAN
+            },
+            Plan {
+                base_port: 80,
+                ..PLAN
+            },
+            Plan {
+                base_port: 65_400,
+                ..PLAN
+            },
         ];
         for plan in wrong {
             let error = plan.check().unwrap_err().to_string();
@@ -189,7 +229,10 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         let base_port = port - API_OFFSET;
-        let error = Plan { base_port, ..PLAN }.check_ports().unwrap_err().to_string();
+        let error = Plan { base_port, ..PLAN }
+            .check_ports()
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("[CV-CLI-063]"), "{error}");
     }
 }

@@ -74,8 +74,9 @@ impl Processes {
     pub(crate) fn start(&mut self, spec: &Spec) -> anyhow::Result<()> {
         let name = &spec.name;
         let started = self.spawn(spec);
-        let started =
-            started.with_context(|| format!("[CV-CLI-081] cannot start {name}; check rights and limits"))?;
+        let started = started.with_context(|| {
+            format!("[CV-CLI-081] cannot start {name}; check rights and limits")
+        })?;
         self.running.insert(name.clone(), started);
         self.write_pids()
     }
@@ -97,7 +98,10 @@ impl Processes {
             .kill_on_drop(true);
         // The parts get their settings from their files; the devnet's environment is not theirs.
         for (variable, _) in std::env::vars_os() {
-            if variable.to_str().is_some_and(|name| name.starts_with("CONCLAVE_")) {
+            if variable
+                .to_str()
+                .is_some_and(|name| name.starts_with("CONCLAVE_"))
+            {
                 command.env_remove(variable);
             }
         }
@@ -105,7 +109,11 @@ impl Processes {
         let lost = || std::io::Error::other("the process ended at once");
         let lifeline = child.stdin.take().ok_or_else(lost)?;
         let pid = child.id().ok_or_else(lost)?;
-        Ok(Running { child, pid, lifeline })
+        Ok(Running {
+            child,
+            pid,
+            lifeline,
+        })
     }
 
     /// Starts processes that do one thing, and waits for all of them; the first failure ends the
@@ -157,11 +165,18 @@ impl Processes {
     pub(crate) async fn stop(&mut self, order: &[&str]) -> Vec<String> {
         let mut trouble = Vec::new();
         for prefix in order.iter().chain(&[""]) {
-            let group: Vec<String> =
-                self.running.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
+            let group: Vec<String> = self
+                .running
+                .keys()
+                .filter(|name| name.starts_with(prefix))
+                .cloned()
+                .collect();
             let mut waiting = Vec::new();
             for name in group {
-                if let Some(Running { child, lifeline, .. }) = self.running.remove(&name) {
+                if let Some(Running {
+                    child, lifeline, ..
+                }) = self.running.remove(&name)
+                {
                     drop(lifeline);
                     waiting.push((name, child));
                 }
@@ -195,10 +210,16 @@ impl Processes {
     }
 
     fn write_pids(&self) -> anyhow::Result<()> {
-        let pids: BTreeMap<&str, u32> =
-            self.running.iter().map(|(name, running)| (name.as_str(), running.pid)).collect();
+        let pids: BTreeMap<&str, u32> = self
+            .running
+            .iter()
+            .map(|(name, running)| (name.as_str(), running.pid))
+            .collect();
         replace_file(&self.pids, &serde_json::to_vec_pretty(&pids)?).with_context(|| {
-            format!("[CV-CLI-071] cannot write {}; check its owner and rights", self.pids.display())
+            format!(
+                "[CV-CLI-071] cannot write {}; check its owner and rights",
+                self.pids.display()
+            )
         })
     }
 }
@@ -210,7 +231,11 @@ fn tail(log: &[u8]) -> String {
     let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
     match last {
         [] => "  (nothing)".into(),
-        last => last.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"),
+        last => last
+            .iter()
+            .map(|line| format!("  {line}"))
+            .collect::<Vec<_>>()
+            .join("\n"),
     }
 }
 

@@ -42,6 +42,9 @@ const DEADLINE_MS: u64 = 60_000;
 /// The bond that a prover keeps: enough for all its slots at full ranges.
 const PROVER_BOND: Amount = Amount(1_000_000);
 
+/// How far provers give way to the rest of the devnet: a proof may wait, finality may not.
+const PROVER_NICE: u8 = 10;
+
 /// What the genesis gives to whom.
 struct Account {
     key: PathBuf,
@@ -70,19 +73,28 @@ pub(crate) async fn create(
     };
     genesis::write_draft(&directory.file("draft.toml"), &draft)?;
 
-    let rollups = plan.rollup_ids().map(|id| rollup_config(directory, &plan, id, load, random_seed()));
+    let rollups = plan
+        .rollup_ids()
+        .map(|id| rollup_config(directory, &plan, id, load, random_seed()));
     let rollups: Vec<RollupNodeConfig> = rollups.collect();
     for (id, config) in plan.rollup_ids().zip(&rollups) {
         write_config(&directory.part(&rollup_name(id), "rollup.toml"), config)?;
     }
     // The rollups' accounts are made while the validators generate the key.
     let accounts = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
-        rollups.iter().try_for_each(|config| prepare_genesis(config).map(drop).map_err(Into::into))
+        rollups
+            .iter()
+            .try_for_each(|config| prepare_genesis(config).map(drop).map_err(Into::into))
     });
-    say(&format!("generating the sealing key between {} processes, without a dealer", plan.validators));
+    say(&format!(
+        "generating the sealing key between {} processes, without a dealer",
+        plan.validators
+    ));
     processes.run_to_end(&dkg(directory, &plan)).await?;
     say("making the accounts of the rollups");
-    accounts.await.context("[CV-CLI-083] the rollups' accounts could not be made")??;
+    accounts
+        .await
+        .context("[CV-CLI-083] the rollups' accounts could not be made")??;
 
     let sealing: SealingKey = read_toml(&directory.part(&validator_name(0), "sealing.toml"))?;
     let genesis = draft.with_key(sealing);
@@ -96,7 +108,13 @@ pub(crate) fn validators(directory: &Directory, plan: &Plan) -> anyhow::Result<V
     let create = |index| {
         let name = validator_name(index);
         let keys = KeyDir::new(&directory.part(&name, "keys"));
-        keygen::create(&keys, name, plan.validator(index).to_string(), plan.api_url(index), 1)
+        keygen::create(
+            &keys,
+            name,
+            plan.validator(index).to_string(),
+            plan.api_url(index),
+            1,
+        )
     };
     (0..plan.validators).map(create).collect()
 }
@@ -110,11 +128,18 @@ fn allocations(directory: &Directory, plan: &Plan) -> anyhow::Result<Vec<Allocat
         key: directory.part(&prover_name(index), "account.key"),
         balance: PROVER_BALANCE,
     });
-    let user = Account { key: directory.file("user.key"), balance: USER_BALANCE };
+    let user = Account {
+        key: directory.file("user.key"),
+        balance: USER_BALANCE,
+    };
     let accounts = operators.chain(provers).chain([user]);
     accounts
         .map(|Account { key, balance }| {
-            Ok(Allocation { account: new_account(&key)?, balance, fees: FEES })
+            Ok(Allocation {
+                account: new_account(&key)?,
+                balance,
+                fees: FEES,
+            })
         })
         .collect()
 }
@@ -140,7 +165,10 @@ pub(crate) fn dkg(directory: &Directory, plan: &Plan) -> Vec<Spec> {
         let name = validator_name(index);
         let mut args = vec!["genesis".to_owned(), "dkg".into()];
         for (flag, value) in [
-            ("--draft", directory.file("draft.toml").display().to_string()),
+            (
+                "--draft",
+                directory.file("draft.toml").display().to_string(),
+            ),
             ("--keys", path(&name, "keys")),
             ("--listen", plan.validator(index).to_string()),
             ("--timeout-seconds", DKG_SECONDS.to_string()),
@@ -148,7 +176,10 @@ pub(crate) fn dkg(directory: &Directory, plan: &Plan) -> Vec<Spec> {
         ] {
             args.extend([flag.to_owned(), value]);
         }
-        Spec { name: format!("dkg-{index}"), args }
+        Spec {
+            name: format!("dkg-{index}"),
+            args,
+        }
     };
     (0..plan.validators).map(spec).collect()
 }
@@ -232,6 +263,8 @@ struct ProverFile {
     nodes: Vec<String>,
     data_dir: PathBuf,
     bond: Amount,
+    slots: u16,
+    nice: u8,
     strategy: Strategy,
     rollups: Vec<ServedRollup>,
 }
@@ -242,18 +275,28 @@ fn prover_file(directory: &Directory, plan: &Plan, index: u16) -> ProverFile {
         id: RollupId(id.into()),
         genesis: directory.part(&rollup_name(id), "genesis.toml"),
     });
+    // Different members: a steady one, an eager one that holds one job at a time, and one with a
+    // price list.
+    let (strategy, slots) = match index % 3 {
+        0 => (Strategy::CostPlus { margin_percent: 25 }, 4),
+        1 => (
+            Strategy::Undercut {
+                below_percent: 5,
+                margin_percent: 10,
+            },
+            1,
+        ),
+        _ => (Strategy::Fixed { price: Amount(55) }, 2),
+    };
     ProverFile {
         genesis: directory.file("genesis.toml"),
         account_key: directory.part(&part, "account.key"),
         nodes: plan.api_urls(index % plan.validators),
         data_dir: directory.part(&part, "data"),
         bond: PROVER_BOND,
-        // Different members: careful, eager, and one with a price list.
-        strategy: match index % 3 {
-            0 => Strategy::CostPlus { margin_percent: 25 },
-            1 => Strategy::Undercut { below_percent: 5, margin_percent: 10 },
-            _ => Strategy::Fixed { price: Amount(60) },
-        },
+        slots,
+        nice: PROVER_NICE,
+        strategy,
         rollups: rollups.collect(),
     }
 }
@@ -268,12 +311,20 @@ fn write_config(path: &Path, config: &impl Serialize) -> anyhow::Result<()> {
     let text = toml::to_string(config)
         .with_context(|| format!("[CV-CLI-084] {} has no TOML form", path.display()))?;
     let text = format!("# Written by `conclave devnet` at each start.\n{text}");
-    replace_file(path, text.as_bytes())
-        .with_context(|| format!("[CV-CLI-071] cannot write {}; check its rights", path.display()))
+    replace_file(path, text.as_bytes()).with_context(|| {
+        format!(
+            "[CV-CLI-071] cannot write {}; check its rights",
+            path.display()
+        )
+    })
 }
 
 fn make_parent(path: &Path) -> anyhow::Result<()> {
     let parent = path.parent().unwrap_or(path);
-    std::fs::create_dir_all(parent)
-        .with_context(|| format!("[CV-CLI-071] cannot make {}; check its rights", parent.display()))
+    std::fs::create_dir_all(parent).with_context(|| {
+        format!(
+            "[CV-CLI-071] cannot make {}; check its rights",
+            parent.display()
+        )
+    })
 }

@@ -59,13 +59,30 @@ pub(crate) async fn print(
         "  {} blocks, height {}, finality p50 {} p99 {} ms",
         status.committed_height.saturating_sub(baseline.height),
         status.committed_height,
-        status.finality_ms_p50.map_or_else(|| "-".into(), |ms| format!("{ms:.0}")),
-        status.finality_ms_p99.map_or_else(|| "-".into(), |ms| format!("{ms:.0}")),
+        status
+            .finality_ms_p50
+            .map_or_else(|| "-".into(), |ms| format!("{ms:.0}")),
+        status
+            .finality_ms_p99
+            .map_or_else(|| "-".into(), |ms| format!("{ms:.0}")),
     );
     for achieved in achieved(baseline, end) {
-        let from = TxIndex(baseline.rollup(achieved.id).1);
-        let proofs = client.proofs(RollupId(achieved.id), from, PROOFS_MAX).await;
-        let ranges = proofs.map_or_else(|_| "?".into(), |proofs| proofs.len().to_string());
+        let from = baseline.rollup(achieved.id).1;
+        let to = from + achieved.settled;
+        let proofs = client
+            .proofs(RollupId(achieved.id), TxIndex(from), PROOFS_MAX)
+            .await;
+        let ranges = proofs.map_or_else(
+            |_| "?".into(),
+            // Some may have been settled after the last look.
+            |proofs| {
+                proofs
+                    .iter()
+                    .filter(|proof| proof.to_index <= to)
+                    .count()
+                    .to_string()
+            },
+        );
         let name = end.rollups.iter().find(|rollup| rollup.id == achieved.id);
         println!(
             "  rollup {} {}: {} transactions ordered, {} settled in {ranges} ranges",
@@ -82,7 +99,11 @@ pub(crate) async fn print(
 pub(crate) fn verdict(baseline: &Baseline, end: &Overview, rollups: u16) -> anyhow::Result<()> {
     let achieved = achieved(baseline, end);
     let unsettled: Vec<String> = (1..=u32::from(rollups))
-        .filter(|id| !achieved.iter().any(|rollup| rollup.id == *id && rollup.settled > 0))
+        .filter(|id| {
+            !achieved
+                .iter()
+                .any(|rollup| rollup.id == *id && rollup.settled > 0)
+        })
         .map(|id| match achieved.iter().find(|rollup| rollup.id == id) {
             Some(rollup) => format!("rollup {id} ordered {} transactions", rollup.ordered),
             None => format!("rollup {id} was not registered"),

@@ -26,6 +26,8 @@ pub(crate) struct Frame {
     pub(crate) names: Names,
     /// Base URL of the HTTP API.
     pub(crate) api: String,
+    /// Base URLs of the rollups' own APIs.
+    pub(crate) rollup_apis: String,
     /// Where logs and files are.
     pub(crate) folder: String,
 }
@@ -47,7 +49,7 @@ pub(crate) struct View {
 impl View {
     pub(crate) fn new(frame: Frame) -> Self {
         let out = stdout();
-        Self {
+        let mut view = Self {
             is_page: out.is_terminal(),
             frame,
             start: Instant::now(),
@@ -55,7 +57,13 @@ impl View {
             shown: 0,
             recent: Vec::new(),
             reported: BTreeMap::new(),
-        }
+        };
+        view.say(&format!(
+            "HTTP API at {}, rollups' APIs at {}",
+            view.frame.api, view.frame.rollup_apis
+        ));
+        view.say(&format!("logs and files in {}", view.frame.folder));
+        view
     }
 
     /// Between two updates.
@@ -73,7 +81,8 @@ impl View {
 
     /// Shows the chain as it is; `activity` says what each prover is doing.
     pub(crate) fn update(&mut self, overview: Overview, activity: &BTreeMap<String, String>) {
-        self.recent.retain(|past| overview.at - past.at <= RATE_WINDOW);
+        self.recent
+            .retain(|past| overview.at - past.at <= RATE_WINDOW);
         let lines = match self.is_page {
             true => self.page(&overview, activity),
             false => self.report(&overview),
@@ -95,7 +104,10 @@ impl View {
 
     fn page(&self, overview: &Overview, activity: &BTreeMap<String, String>) -> Vec<String> {
         let frame = &self.frame;
-        let rates = self.recent.first().and_then(|past| overview.rates_since(past));
+        let rates = self
+            .recent
+            .first()
+            .and_then(|past| overview.rates_since(past));
         let mut lines = vec![
             format!(
                 "conclave devnet  {}  chain {}  HTTP API {}  files {}",
@@ -118,29 +130,40 @@ impl View {
     }
 
     fn report(&mut self, overview: &Overview) -> Vec<String> {
-        let rates = self.recent.first().and_then(|past| overview.rates_since(past));
+        let rates = self
+            .recent
+            .first()
+            .and_then(|past| overview.rates_since(past));
         let mut lines = Vec::new();
         for auction in overview.auctions.iter().rev() {
             if self.is_news(auction) {
-                lines.push(format!("        {}", auction_line(auction, &self.frame.names)));
+                lines.push(format!(
+                    "        {}",
+                    auction_line(auction, &self.frame.names)
+                ));
             }
         }
         let kept = &overview.auctions;
-        self.reported.retain(|id, _| kept.iter().any(|auction| auction.id == *id));
+        self.reported
+            .retain(|id, _| kept.iter().any(|auction| auction.id == *id));
         let names = &self.frame.names;
-        lines.push(format!("{:>6}  {}", clock(self.elapsed()), overview.chain_line(rates)));
+        lines.push(format!(
+            "{:>6}  {}",
+            clock(self.elapsed()),
+            overview.chain_line(rates)
+        ));
         lines.push(format!("        {}", overview.rollups_short()));
         lines.push(format!("        {}", overview.provers_short(names)));
         lines
     }
 
-    /// Whether an auction was cleared or changed its state since it was reported.
+    /// Whether an auction was cleared or changed its state since it was reported. What was there
+    /// before the view began is no news.
     fn is_news(&mut self, auction: &AuctionView) -> bool {
-        if auction.state == "bidding" {
-            return false;
-        }
         let before = self.reported.insert(auction.id, auction.state.clone());
-        before.as_ref() != Some(&auction.state)
+        auction.state != "bidding"
+            && !self.recent.is_empty()
+            && before.as_ref() != Some(&auction.state)
     }
 
     fn append(&mut self, lines: &[String]) -> std::io::Result<()> {
@@ -160,7 +183,7 @@ impl View {
         let lines = &lines[..lines.len().min(usize::from(rows.saturating_sub(1)))];
         for line in lines {
             let cut: String = line.chars().take(columns.into()).collect();
-            queue!(self.out, Print(cut.trim_end()), Print("\r\n"))?;
+            queue!(self.out, Print(cut.trim_end()), Print("\n"))?;
         }
         self.shown = lines.len() as u16;
         self.out.flush()

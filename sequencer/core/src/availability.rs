@@ -20,11 +20,19 @@ struct Collecting {
     sent_ms: u64,
 }
 
+/// A certificate that no final block holds.
+#[derive(Debug)]
+struct Certified {
+    reference: BatchRef,
+    /// When it was last sent, or came.
+    sent_ms: u64,
+}
+
 /// Certificates and what leads to them.
 #[derive(Debug, Default)]
 pub(crate) struct Availability {
     collecting: BTreeMap<BatchId, Collecting>,
-    certified: BTreeMap<BatchId, BatchRef>,
+    certified: BTreeMap<BatchId, Certified>,
     /// Certified and not ordered, in order of arrival.
     queue: VecDeque<BatchId>,
     ordered: BTreeMap<ValidatorIndex, BTreeSet<u64>>,
@@ -64,19 +72,19 @@ impl Availability {
     }
 
     /// Adds a verified certificate; `false` when it was known or its batch ordered.
-    pub(crate) fn certify(&mut self, id: BatchId, reference: BatchRef) -> bool {
+    pub(crate) fn certify(&mut self, id: BatchId, reference: BatchRef, now: u64) -> bool {
         if self.is_ordered(&reference.header) || self.certified.contains_key(&id) {
             return false;
         }
         self.collecting.remove(&id);
-        self.certified.insert(id, reference);
+        self.certified.insert(id, Certified { reference, sent_ms: now });
         self.queue.push_back(id);
         true
     }
 
     /// Whether exactly this certificate was verified before.
     pub(crate) fn knows(&self, id: BatchId, reference: &BatchRef) -> bool {
-        self.certified.get(&id) == Some(reference)
+        self.certified.get(&id).is_some_and(|known| known.reference == *reference)
     }
 
     pub(crate) fn is_ordered(&self, header: &BatchHeader) -> bool {
@@ -106,13 +114,31 @@ impl Availability {
             .filter(|id| !ancestors.contains(id))
             .filter_map(|id| self.certified.get(id))
             .take(max)
-            .cloned()
+            .map(|certified| certified.reference.clone())
             .collect()
     }
 
     /// Whether a certified batch is in no block that is on its way to being final.
     pub(crate) fn has_orderable(&self, uncommitted: &[BatchId]) -> bool {
         self.queue.iter().any(|id| !uncommitted.contains(id))
+    }
+
+    /// Our batches' certificates that are not ordered although they were sent this long ago. The
+    /// message may have been lost, and we may not be elected for a long time.
+    pub(crate) fn unordered(
+        &mut self,
+        author: ValidatorIndex,
+        now: u64,
+        age_ms: u64,
+    ) -> Vec<BatchRef> {
+        let own = self.certified.values_mut().filter(|c| c.reference.header.author == author);
+        let overdue = own.filter(|certified| now >= certified.sent_ms + age_ms);
+        overdue
+            .map(|certified| {
+                certified.sent_ms = now;
+                certified.reference.clone()
+            })
+            .collect()
     }
 
     /// Batches whose dispersal is older than `age_ms` and to be repeated, with who has not signed.

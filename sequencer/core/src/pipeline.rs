@@ -156,7 +156,7 @@ impl Sequencer {
             sequencer.recover_batch(batch, now, &mut actions);
         }
         for reference in recovered.certificates {
-            sequencer.availability.certify(reference.header.id(), reference);
+            sequencer.availability.certify(reference.header.id(), reference, now);
         }
         sequencer.settle(now, &mut actions);
         actions.push(Action::WakeAt(now + TICK_MS));
@@ -209,7 +209,7 @@ impl Sequencer {
         let mut actions = Vec::new();
         match input {
             Input::Submit { ticket, envelope } => self.submit(ticket, envelope, &mut actions),
-            Input::Message { from, message } => self.message(from, message, &mut actions),
+            Input::Message { from, message } => self.message(now, from, message, &mut actions),
             Input::Fetched(batch) => self.fetched(batch),
             Input::Reopened { height, lane, record } => {
                 self.reopened(height, lane, record, &mut actions);
@@ -396,6 +396,7 @@ impl Sequencer {
 
     fn message(
         &mut self,
+        now: u64,
         from: ValidatorIndex,
         message: Message,
         actions: &mut Vec<Action>,
@@ -422,9 +423,9 @@ impl Sequencer {
                     actions.push(Action::Work(Work::CheckBatch { from, batch, own: false }));
                 }
             }
-            Message::Stored(stored) if stored.signer == from => self.stored(&stored, actions),
+            Message::Stored(stored) if stored.signer == from => self.stored(now, &stored, actions),
             Message::Certified(reference) => {
-                if !self.certified(reference, actions) {
+                if !self.certified(now, reference, actions) {
                     actions.push(misbehaviour("a certificate that does not verify"));
                 }
             }
@@ -471,7 +472,7 @@ impl Sequencer {
         Action::Durable { writes: vec![Write::Batch(id, batch)], then }
     }
 
-    fn stored(&mut self, stored: &Stored, actions: &mut Vec<Action>) {
+    fn stored(&mut self, now: u64, stored: &Stored, actions: &mut Vec<Action>) {
         let Config { chain, committee, signatures, .. } = &self.config;
         let (certificate, liars) =
             self.availability.stored(*chain, committee, signatures.as_ref(), stored);
@@ -481,26 +482,26 @@ impl Sequencer {
         }
         if let Some(reference) = certificate {
             actions.push(Action::Broadcast(Message::Certified(reference.clone())));
-            self.keep_certificate(reference, actions);
+            self.keep_certificate(now, reference, actions);
         }
     }
 
-    fn keep_certificate(&mut self, reference: BatchRef, actions: &mut Vec<Action>) {
+    fn keep_certificate(&mut self, now: u64, reference: BatchRef, actions: &mut Vec<Action>) {
         let id = reference.header.id();
-        if self.availability.certify(id, reference.clone()) {
+        if self.availability.certify(id, reference.clone(), now) {
             let writes = vec![Write::Certificate(id, reference)];
             actions.push(Action::Durable { writes, then: Vec::new() });
         }
     }
 
-    fn certified(&mut self, reference: BatchRef, actions: &mut Vec<Action>) -> bool {
+    fn certified(&mut self, now: u64, reference: BatchRef, actions: &mut Vec<Action>) -> bool {
         let id = reference.header.id();
         if self.availability.knows(id, &reference) || self.availability.is_ordered(&reference.header) {
             return true;
         }
         let valid = self.verify_reference(&reference);
         if valid {
-            self.keep_certificate(reference, actions);
+            self.keep_certificate(now, reference, actions);
         }
         valid
     }
@@ -956,6 +957,9 @@ impl Sequencer {
                     actions.push(Action::Send { to, message: Message::Batch(batch.clone()) });
                 }
             }
+        }
+        for reference in self.availability.unordered(self.config.index, now, BATCH_REPEAT_MS) {
+            actions.push(Action::Broadcast(Message::Certified(reference)));
         }
         for pending in &self.queue {
             let references = pending.block.batches.iter();

@@ -277,7 +277,8 @@ impl World {
             Effect::Answer { ticket, answer } => {
                 if let Some(envelope) = self.submitted.remove(&ticket) {
                     let acknowledged = answer.is_ok();
-                    let line = format_args!("answer {ticket} acknowledged={acknowledged}");
+                    let id = envelope.header.id();
+                    let line = format_args!("{node} answers {id}: acknowledged={acknowledged}");
                     self.trace.note(self.now_us, line);
                     if acknowledged {
                         self.checkers.acknowledged(&envelope);
@@ -545,6 +546,18 @@ fn summary(event: &Event) -> String {
     match event {
         Event::Peer { from, message } => {
             let kind = match message {
+                PeerMessage::Agreement(agreement::Message::Proposal(proposal)) => {
+                    let block = &proposal.block;
+                    let batches = block.batches.iter().map(|batch| batch.header.id());
+                    let batches: Vec<_> = batches.collect();
+                    let header = &block.header;
+                    format!(
+                        "Proposal {:?} height {} view {} batches {batches:?}",
+                        block.id(),
+                        header.height,
+                        header.view
+                    )
+                }
                 PeerMessage::Agreement(message) => format!("{message:?}"),
                 PeerMessage::Sequencing(sequencing::Message::Batch(batch)) => {
                     format!("Batch {}", batch.header.id())
