@@ -141,7 +141,7 @@ impl Draft {
 pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     match args.step {
         Step::Draft(args) => draft(args),
-        Step::Dkg(args) => dkg(args, shutdown),
+        Step::Dkg(args) => dkg(&args, shutdown),
         Step::Final(args) => finish(&args),
     }
 }
@@ -200,7 +200,7 @@ pub(crate) fn now() -> anyhow::Result<BlockTime> {
     Ok(BlockTime(elapsed.as_millis() as u64))
 }
 
-fn dkg(args: DkgArgs, shutdown: Shutdown) -> anyhow::Result<()> {
+fn dkg(args: &DkgArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let draft: Draft = read_toml(&args.draft)?;
     let keys = KeyDir::new(&args.keys);
     let transport = keys.transport()?;

@@ -13,6 +13,7 @@ mod programs;
 mod prover;
 mod rollup;
 mod settings;
+mod simulate;
 mod status;
 mod submit;
 mod verify;
@@ -48,6 +49,7 @@ enum Command {
     Submit(submit::Args),
     Status(status::Args),
     Verify(verify::Args),
+    Simulate(simulate::Args),
     /// Measure this machine: ordering and opening, and proving.
     Bench(bench::Args),
 }
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Command::Submit(args) => submit::run(args, shutdown),
         Command::Status(args) => status::run(args, shutdown),
         Command::Verify(args) => verify::run(args, shutdown),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Bench(args) => bench::run(args, shutdown),
     };
     match result {

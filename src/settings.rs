@@ -222,7 +222,7 @@ mod tests {
             read("prot = 1", &[], &[], Flags::default()),
             read("", &env, &[], Flags::default()),
             read("", &[], &["prot=1"], Flags::default()),
-            read("", &[], &["port.deep=1", "port=1"], Flags::default()),
+            read("", &[], &["port=1", "port.deep=1"], Flags::default()),
             read("", &[], &[], flag),
         ] {
             let error = result.unwrap_err().to_string();

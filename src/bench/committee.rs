@@ -168,7 +168,7 @@ impl<'a> Committee<'a> {
             let data = self.directory.part(&validator_name(index), "data");
             remove(fs::remove_dir_all(&data)).with_context(|| {
                 format!(
-                    "[CV-CLI-071] cannot remove {}; check its rights",
+                    "[CV-CLI-076] cannot remove {}; check its rights",
                     data.display()
                 )
             })?;
@@ -176,7 +176,7 @@ impl<'a> Committee<'a> {
         let sequence = self.directory.file("operator.sequence");
         remove(fs::remove_file(&sequence)).with_context(|| {
             format!(
-                "[CV-CLI-071] cannot remove {}; check its rights",
+                "[CV-CLI-076] cannot remove {}; check its rights",
                 sequence.display()
             )
         })

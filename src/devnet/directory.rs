@@ -104,7 +104,7 @@ impl Directory {
         plan.check()?;
         let denied = || {
             format!(
-                "[CV-CLI-071] cannot write to {}; check its owner and rights",
+                "[CV-CLI-071] cannot write {}; check its owner and rights",
                 path.display()
             )
         };
@@ -140,7 +140,7 @@ impl Directory {
 
     fn denied(&self) -> String {
         let root = self.root.display();
-        format!("[CV-CLI-071] cannot write to {root}; check its owner and rights")
+        format!("[CV-CLI-071] cannot write {root}; check its owner and rights")
     }
 
     /// The devnet's size and place.
@@ -251,7 +251,7 @@ fn read_marker(path: &Path) -> anyhow::Result<Option<Marker>> {
         Ok(false) => return Ok(None),
         Ok(true) => {}
         Err(error) => bail!(
-            "[CV-CLI-002] cannot look at {}: {error}; check its owner and rights",
+            "[CV-CLI-002] cannot read {}: {error}; check its owner and rights",
             path.display()
         ),
     }
@@ -268,7 +268,7 @@ fn read_marker(path: &Path) -> anyhow::Result<Option<Marker>> {
 fn is_absent_or_empty(path: &Path) -> anyhow::Result<bool> {
     let refuse = |error: &io::Error| {
         anyhow!(
-            "[CV-CLI-002] cannot look into {}: {error}; check path and rights",
+            "[CV-CLI-002] cannot read {}: {error}; check path and rights",
             path.display()
         )
     };

@@ -323,7 +323,7 @@ fn make_parent(path: &Path) -> anyhow::Result<()> {
     let parent = path.parent().unwrap_or(path);
     std::fs::create_dir_all(parent).with_context(|| {
         format!(
-            "[CV-CLI-071] cannot make {}; check its rights",
+            "[CV-CLI-071] cannot write {}; check its rights",
             parent.display()
         )
     })

@@ -27,6 +27,9 @@ use crate::work::{Done, Work};
 /// Own batches on their way to a certificate at once. Two keep the line busy; more would only cut
 /// what waits into smaller batches.
 const BATCHES_IN_FLIGHT_MAX: usize = 2;
+/// Envelopes that are worth a second batch while the first is on its way. Each batch costs every
+/// validator a signature, a certificate's check and a write, however little it holds.
+const BATCH_WORTHWHILE: usize = 32;
 /// After this long without a certificate a batch is sent again to those that did not answer.
 const BATCH_REPEAT_MS: u64 = 500;
 /// Between looks at what does not move.
@@ -346,7 +349,7 @@ impl Sequencer {
 
     /// Packs what waits into a batch of ours.
     fn pack(&mut self, now: u64, actions: &mut Vec<Action>) {
-        while self.availability.collecting() < BATCHES_IN_FLIGHT_MAX && self.mempool.waiting() > 0 {
+        while self.mempool.waiting() > 0 && self.may_pack() {
             let envelopes = self.mempool.take();
             if envelopes.is_empty() {
                 return;
@@ -369,6 +372,15 @@ impl Sequencer {
             self.checking_batches.insert(id);
             let from = self.config.index;
             actions.push(Action::Work(Work::CheckBatch { from, batch, own: true }));
+        }
+    }
+
+    /// Whether one more batch of ours may leave now.
+    fn may_pack(&self) -> bool {
+        match self.availability.collecting() {
+            0 => true,
+            1..BATCHES_IN_FLIGHT_MAX => self.mempool.waiting() >= BATCH_WORTHWHILE,
+            _ => false,
         }
     }
 

@@ -285,7 +285,7 @@ impl Node {
             (None, Ok(Ok(())), Ok(())) => Ok(()),
             (None, Ok(Ok(())), Err(error)) => Err(error.into()),
             (None, _, _) => {
-                let reason = "[CV-NODE-006] the core panicked; see the log".into();
+                let reason = "[CV-NODE-006] the core ended unexpectedly; see the log".into();
                 Err(NodeError::Stopped { reason })
             }
         }
