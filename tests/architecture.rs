@@ -279,8 +279,8 @@ fn sans_io_crates_touch_no_clock_file_network_randomness_thread_or_lock() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// The problem that a code names is the text up to the first value or the remedy; what follows may
-/// differ from place to place.
+/// The problem that a code names is the text up to the remedy, without the values in it; the remedy
+/// may differ from place to place.
 #[test]
 fn an_error_code_has_one_meaning() {
     let mut meanings: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
@@ -290,12 +290,7 @@ fn an_error_code_has_one_meaning() {
             continue;
         }
         for (code, text) in coded_texts(&read(&file)) {
-            let problem = text
-                .split(['{', ';'])
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .to_owned();
+            let problem = problem(&text);
             meanings
                 .entry(code)
                 .or_default()
@@ -535,6 +530,25 @@ fn coded_texts(source: &str) -> Vec<(String, String)> {
         }
     }
     found
+}
+
+/// What a coded text says was wrong: up to the remedy, without values and the cause.
+fn problem(text: &str) -> String {
+    let mut problem = String::new();
+    let mut depth = 0_usize;
+    for letter in text.split(';').next().unwrap_or_default().chars() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ if depth == 0 => problem.push(letter),
+            _ => {}
+        }
+    }
+    let words: Vec<&str> = problem
+        .split_whitespace()
+        .filter(|word| *word != ":")
+        .collect();
+    words.join(" ").trim_end_matches(':').to_owned()
 }
 
 /// The targets of a Markdown text's links, outside code blocks.

@@ -10,8 +10,9 @@ const KIB_PER_MIB: f64 = 1024.0;
 
 /// CPU seconds that a process has used, in user and kernel.
 pub(super) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let text = read(&process(&pid.to_string()).join("stat"))?;
-    parse_cpu(&text).ok_or_else(|| anyhow!("[CV-CLI-091] /proc/{pid}/stat has an unknown form"))
+    let path = process(&pid.to_string()).join("stat");
+    parse_cpu(&read(&path)?)
+        .ok_or_else(|| anyhow!("[CV-CLI-091] {} has an unknown form", path.display()))
 }
 
 /// The most memory that a process has had resident, in MiB.

@@ -118,13 +118,13 @@ fn measure_apart(payments: usize, threads: usize) -> anyhow::Result<Row> {
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .context("[CV-CLI-081] cannot start the measuring process; check rights and limits")?;
+        .context("[CV-CLI-102] cannot start the measuring process; check rights and limits")?;
     ensure!(
         output.status.success(),
         "[CV-CLI-101] measuring {payments} payments ended with {}; see above",
         output.status
     );
-    serde_json::from_slice(&output.stdout).context("[CV-CLI-101] the measuring process gave no row")
+    serde_json::from_slice(&output.stdout).context("[CV-CLI-103] the measuring process gave no row")
 }
 
 fn measure(payments: usize, threads: usize) -> anyhow::Result<Row> {
@@ -140,7 +140,7 @@ fn measure(payments: usize, threads: usize) -> anyhow::Result<Row> {
     })?;
     let first = reports
         .first()
-        .ok_or_else(|| anyhow!("[CV-CLI-100] use at least 1 thread"))?;
+        .ok_or_else(|| anyhow!("[CV-CLI-104] use at least 1 thread"))?;
     let cpu: Duration = reports.iter().map(|report| report.prove_cpu).sum();
     let start = reports
         .iter()

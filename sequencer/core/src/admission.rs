@@ -18,7 +18,10 @@ pub fn check_shape(chain: ChainId, envelope: &Envelope) -> Result<(), Refusal> {
     let header = &envelope.header;
     let core = &header.core;
     if core.chain != chain {
-        return Err(Refusal::chain(format!("the envelope is for chain {}", core.chain)));
+        return Err(Refusal::chain(format!(
+            "the envelope is for chain {}",
+            core.chain
+        )));
     }
     if header.body_bytes as usize != envelope.body.len() {
         return Err(Refusal::shape("the header names another body length"));
@@ -40,9 +43,9 @@ fn check_kind(header: &EnvelopeHeader) -> Result<(), Refusal> {
         Payload::Plain if core.release != ReleaseRule::OnCommit => {
             Err(Refusal::shape("a plain envelope cannot be released later"))
         }
-        Payload::Plain if bytes > limits::PLAIN_BODY_BYTES_MAX => {
-            Err(Refusal::shape(format!("a plain body of {bytes} bytes is too long")))
-        }
+        Payload::Plain if bytes > limits::PLAIN_BODY_BYTES_MAX => Err(Refusal::shape(format!(
+            "a plain body of {bytes} bytes is too long"
+        ))),
         Payload::Sealed(_)
             if core.bucket > conclave_types::Bucket::LARGEST
                 || bytes != core.bucket.plaintext_bytes() + TAG_BYTES =>
@@ -55,7 +58,10 @@ fn check_kind(header: &EnvelopeHeader) -> Result<(), Refusal> {
 
 /// Checks the payers' signatures and the seals of many envelopes at once. CPU-heavy.
 pub fn check_signatures(scheme: &dyn SealScheme, envelopes: &[&Envelope]) -> Vec<bool> {
-    let digests: Vec<Digest> = envelopes.iter().map(|e| e.header.signing_digest()).collect();
+    let digests: Vec<Digest> = envelopes
+        .iter()
+        .map(|e| e.header.signing_digest())
+        .collect();
     let items: Vec<ed::EdItem<'_>> = envelopes
         .iter()
         .zip(&digests)
@@ -70,8 +76,9 @@ pub fn check_signatures(scheme: &dyn SealScheme, envelopes: &[&Envelope]) -> Vec
         verdicts[failed] = false;
     }
     // A seal costs more than a signature, so only signed ones are looked at.
-    let sealed: Vec<usize> =
-        (0..envelopes.len()).filter(|i| verdicts[*i] && envelopes[*i].header.is_sealed()).collect();
+    let sealed: Vec<usize> = (0..envelopes.len())
+        .filter(|i| verdicts[*i] && envelopes[*i].header.is_sealed())
+        .collect();
     let headers: Vec<&EnvelopeHeader> = sealed.iter().map(|i| &envelopes[*i].header).collect();
     for (index, valid) in sealed.into_iter().zip(scheme.check(&headers)) {
         verdicts[index] = valid;
@@ -95,7 +102,10 @@ pub fn contents_of(envelopes: &[Envelope]) -> Vec<RollupContents> {
 
 /// Whether a batch header is one that this committee's validators may certify.
 pub fn check_batch_header(chain: ChainId, epoch: Epoch, header: &BatchHeader) -> bool {
-    let ascending = header.contents.windows(2).all(|pair| pair[0].rollup < pair[1].rollup);
+    let ascending = header
+        .contents
+        .windows(2)
+        .all(|pair| pair[0].rollup < pair[1].rollup);
     header.chain == chain
         && header.epoch == epoch
         && ascending
@@ -110,6 +120,9 @@ pub fn check_batch_shape(chain: ChainId, epoch: Epoch, batch: &Batch) -> bool {
     check_batch_header(chain, epoch, &batch.header)
         && batch.envelopes.len() as u64 == batch.header.envelopes()
         && batch.envelopes.iter().map(|e| e.body.len()).sum::<usize>() <= limits::BATCH_BYTES_MAX
-        && batch.envelopes.iter().all(|envelope| check_shape(chain, envelope).is_ok())
+        && batch
+            .envelopes
+            .iter()
+            .all(|envelope| check_shape(chain, envelope).is_ok())
         && contents_of(&batch.envelopes) == batch.header.contents
 }

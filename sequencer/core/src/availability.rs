@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use conclave_crypto::{Committee, Signatures};
 use conclave_types::{
-    AggregateSignature, Batch, BatchHeader, BatchId, BatchRef, BlsSignature, ChainId, Signers, Stored,
-    ValidatorIndex,
+    AggregateSignature, Batch, BatchHeader, BatchId, BatchRef, BlsSignature, ChainId, Signers,
+    Stored, ValidatorIndex,
 };
 
 /// How far behind an author's newest ordered batch another one of its may still be ordered.
@@ -41,7 +41,14 @@ pub(crate) struct Availability {
 impl Availability {
     pub(crate) fn collect(&mut self, id: BatchId, batch: Arc<Batch>, now: u64) {
         let signatures = BTreeMap::new();
-        self.collecting.insert(id, Collecting { batch, signatures, sent_ms: now });
+        self.collecting.insert(
+            id,
+            Collecting {
+                batch,
+                signatures,
+                sent_ms: now,
+            },
+        );
     }
 
     /// Our batches that wait for their certificate.
@@ -63,12 +70,30 @@ impl Availability {
         let Some(collecting) = self.collecting.get_mut(&stored.batch) else {
             return (None, Vec::new());
         };
-        collecting.signatures.entry(stored.signer).or_insert(stored.signature);
-        let (certificate, liars) =
-            aggregate(chain, committee, signatures, stored.batch, &mut collecting.signatures);
-        let Some(stored_by) = certificate else { return (None, liars) };
-        let Some(done) = self.collecting.remove(&stored.batch) else { return (None, liars) };
-        (Some(BatchRef { header: done.batch.header.clone(), stored: stored_by }), liars)
+        collecting
+            .signatures
+            .entry(stored.signer)
+            .or_insert(stored.signature);
+        let (certificate, liars) = aggregate(
+            chain,
+            committee,
+            signatures,
+            stored.batch,
+            &mut collecting.signatures,
+        );
+        let Some(stored_by) = certificate else {
+            return (None, liars);
+        };
+        let Some(done) = self.collecting.remove(&stored.batch) else {
+            return (None, liars);
+        };
+        (
+            Some(BatchRef {
+                header: done.batch.header.clone(),
+                stored: stored_by,
+            }),
+            liars,
+        )
     }
 
     /// Adds a verified certificate; `false` when it was known or its batch ordered.
@@ -77,18 +102,28 @@ impl Availability {
             return false;
         }
         self.collecting.remove(&id);
-        self.certified.insert(id, Certified { reference, sent_ms: now });
+        self.certified.insert(
+            id,
+            Certified {
+                reference,
+                sent_ms: now,
+            },
+        );
         self.queue.push_back(id);
         true
     }
 
     /// Whether exactly this certificate was verified before.
     pub(crate) fn knows(&self, id: BatchId, reference: &BatchRef) -> bool {
-        self.certified.get(&id).is_some_and(|known| known.reference == *reference)
+        self.certified
+            .get(&id)
+            .is_some_and(|known| known.reference == *reference)
     }
 
     pub(crate) fn is_ordered(&self, header: &BatchHeader) -> bool {
-        let Some(sequences) = self.ordered.get(&header.author) else { return false };
+        let Some(sequences) = self.ordered.get(&header.author) else {
+            return false;
+        };
         let sequence = header.sequence;
         let too_old = sequences.len() >= ORDERED_WINDOW
             && sequences.first().is_some_and(|first| sequence < *first);
@@ -131,7 +166,10 @@ impl Availability {
         now: u64,
         age_ms: u64,
     ) -> Vec<BatchRef> {
-        let own = self.certified.values_mut().filter(|c| c.reference.header.author == author);
+        let own = self
+            .certified
+            .values_mut()
+            .filter(|c| c.reference.header.author == author);
         let overdue = own.filter(|certified| now >= certified.sent_ms + age_ms);
         overdue
             .map(|certified| {
@@ -143,7 +181,10 @@ impl Availability {
 
     /// Batches whose dispersal is older than `age_ms` and to be repeated, with who has not signed.
     pub(crate) fn overdue(&mut self, now: u64, age_ms: u64) -> Vec<(Arc<Batch>, Signers)> {
-        let overdue = self.collecting.values_mut().filter(|c| now >= c.sent_ms + age_ms);
+        let overdue = self
+            .collecting
+            .values_mut()
+            .filter(|c| now >= c.sent_ms + age_ms);
         overdue
             .map(|collecting| {
                 collecting.sent_ms = now;

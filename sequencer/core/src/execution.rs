@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use conclave_ledger::{
-    ClosedBid, Content, Disposition, Entry, ExecutableBlock, ExecuteError, Executed, Ledger, Outcome,
+    ClosedBid, Content, Disposition, Entry, ExecutableBlock, ExecuteError, Executed, Ledger,
+    Outcome,
 };
 use conclave_market::{ContentSource, Verifier};
 use conclave_seal::Verdict;
@@ -56,16 +57,20 @@ pub(crate) struct Done {
 
 /// Executes; a pure function of the job and the contents that its proofs speak of.
 pub(crate) fn execute(
-    job: ExecuteJob,
+    job: &ExecuteJob,
     contents: &dyn ContentSource,
     verifier: &dyn Verifier,
 ) -> ExecuteResult {
     let height = job.header.height;
     let mut ledger = job.ledger.as_ref().clone();
-    match ledger.execute(executable(&job), contents, verifier) {
+    match ledger.execute(executable(job), contents, verifier) {
         Ok(executed) => {
-            let writes = writes(&job, &executed);
-            let transactions = executed.deliveries.iter().map(|d| d.transactions.len() as u64).sum();
+            let writes = writes(job, &executed);
+            let transactions = executed
+                .deliveries
+                .iter()
+                .map(|d| d.transactions.len() as u64)
+                .sum();
             let done = Done {
                 root: executed.state_root,
                 envelopes: job.envelopes.len() as u64,
@@ -74,9 +79,15 @@ pub(crate) fn execute(
                 executed,
                 ledger: Arc::new(ledger),
             };
-            ExecuteResult { height, outcome: Ok(Box::new(done)) }
+            ExecuteResult {
+                height,
+                outcome: Ok(Box::new(done)),
+            }
         }
-        Err(error) => ExecuteResult { height, outcome: Err(error) },
+        Err(error) => ExecuteResult {
+            height,
+            outcome: Err(error),
+        },
     }
 }
 
@@ -90,7 +101,11 @@ fn executable(job: &ExecuteJob) -> ExecutableBlock {
             (true, true) if header.core.release != ReleaseRule::OnCommit => Content::Held,
             (true, true) => lane.next().unwrap_or(Content::Malformed),
         };
-        Entry { header: header.clone(), author: placed.author, content }
+        Entry {
+            header: header.clone(),
+            author: placed.author,
+            content,
+        }
     });
     let entries = entries.collect();
     let bids = job.bids.envelopes.iter().zip(lane_contents(&job.bids));
@@ -102,36 +117,55 @@ fn executable(job: &ExecuteJob) -> ExecutableBlock {
         ledger_height: job.header.ledger_height,
         entries,
         bids: bids
-            .map(|(bid, content)| ClosedBid { envelope: bid.header.id(), content })
+            .map(|(bid, content)| ClosedBid {
+                envelope: bid.header.id(),
+                content,
+            })
             .collect(),
     }
 }
 
 /// The contents of a lane's envelopes in order.
 fn lane_contents(lane: &OpenedLane) -> impl Iterator<Item = Content> + '_ {
-    lane.verdicts.iter().zip(&lane.plaintexts).map(|(verdict, plaintext)| match (verdict, plaintext) {
-        (Verdict::Opened(m), Some(plaintext)) => {
-            Content::Opened { plaintext: plaintext.clone(), m: *m }
-        }
-        (Verdict::Opened(m), None) => Content::UndecryptableBody { m: *m },
-        (Verdict::Malformed, _) => Content::Malformed,
-    })
+    lane.verdicts
+        .iter()
+        .zip(&lane.plaintexts)
+        .map(|(verdict, plaintext)| match (verdict, plaintext) {
+            (Verdict::Opened(m), Some(plaintext)) => Content::Opened {
+                plaintext: plaintext.clone(),
+                m: *m,
+            },
+            (Verdict::Opened(m), None) => Content::UndecryptableBody { m: *m },
+            (Verdict::Malformed, _) => Content::Malformed,
+        })
 }
 
 fn writes(job: &ExecuteJob, executed: &Executed) -> Vec<Write> {
     let height = job.header.height;
     let mut writes = Vec::new();
-    for (lane, opened) in [(ShareLane::OnCommit, &job.opened), (ShareLane::AtClose, &job.bids)] {
+    for (lane, opened) in [
+        (ShareLane::OnCommit, &job.opened),
+        (ShareLane::AtClose, &job.bids),
+    ] {
         if !opened.verdicts.is_empty() {
-            let record =
-                OpeningRecord { verdicts: opened.verdicts.clone(), bundle: opened.own.clone() };
-            writes.push(Write::Openings { height, lane, record });
+            let record = OpeningRecord {
+                verdicts: opened.verdicts.clone(),
+                bundle: opened.own.clone(),
+            };
+            writes.push(Write::Openings {
+                height,
+                lane,
+                record,
+            });
         }
     }
     for ((placed, _), outcome) in job.envelopes.iter().zip(&executed.outcomes) {
         // A copy must not hide where the first one ended.
         if !matches!(outcome, Outcome::Refused(Disposition::Duplicate)) {
-            let fate = FateRecord { height, outcome: Some(*outcome) };
+            let fate = FateRecord {
+                height,
+                outcome: Some(*outcome),
+            };
             writes.push(Write::Fate(placed.envelope.header.id(), fate));
         }
         if *outcome == Outcome::Done {
@@ -144,16 +178,30 @@ fn writes(job: &ExecuteJob, executed: &Executed) -> Vec<Write> {
             Content::UndecryptableBody { .. } => Outcome::UndecryptableBody,
             _ => Outcome::Malformed,
         };
-        writes.push(Write::Fate(bid.header.id(), FateRecord { height, outcome: Some(outcome) }));
+        writes.push(Write::Fate(
+            bid.header.id(),
+            FateRecord {
+                height,
+                outcome: Some(outcome),
+            },
+        ));
     }
     for delivery in &executed.deliveries {
         let placed = |id: EnvelopeId| placed_entry(job, id);
         let record = DeliveryRecord {
             time: job.header.time,
-            placed: delivery.entries.iter().filter_map(|entry| placed(entry.envelope)).collect(),
+            placed: delivery
+                .entries
+                .iter()
+                .filter_map(|entry| placed(entry.envelope))
+                .collect(),
             delivery: delivery.clone(),
         };
-        writes.push(Write::Delivery { rollup: delivery.rollup, height, record });
+        writes.push(Write::Delivery {
+            rollup: delivery.rollup,
+            height,
+            record,
+        });
     }
     let record = OutcomeRecord {
         time: job.header.time,
@@ -165,13 +213,24 @@ fn writes(job: &ExecuteJob, executed: &Executed) -> Vec<Write> {
 }
 
 fn placed_entry(job: &ExecuteJob, id: EnvelopeId) -> Option<PlacedEntry> {
-    let (placed, _) = job.envelopes.iter().find(|(placed, _)| placed.envelope.header.id() == id)?;
-    let opened = job.opened.envelopes.iter().position(|e| e.header.id() == id);
+    let (placed, _) = job
+        .envelopes
+        .iter()
+        .find(|(placed, _)| placed.envelope.header.id() == id)?;
+    let opened = job
+        .opened
+        .envelopes
+        .iter()
+        .position(|e| e.header.id() == id);
     let opening: Option<Point> = opened.and_then(|at| match job.opened.verdicts.get(at) {
         Some(Verdict::Opened(m)) => Some(*m),
         _ => None,
     });
-    Some(PlacedEntry { batch: placed.batch, position: placed.position, opening })
+    Some(PlacedEntry {
+        batch: placed.batch,
+        position: placed.position,
+        opening,
+    })
 }
 
 /// The record of a proof that was accepted.
@@ -180,7 +239,9 @@ fn proof(job: &ExecuteJob, envelope: &Envelope) -> Option<Write> {
         return None;
     }
     let op: SystemOp = codec::decode(&envelope.body, limits::PLAIN_BODY_BYTES_MAX).ok()?;
-    let SystemOp::SubmitProof(submission) = op else { return None };
+    let SystemOp::SubmitProof(submission) = op else {
+        return None;
+    };
     let auction = job.ledger.auction(submission.auction)?;
     let range = auction.intent.range;
     let record = ProofRecord {

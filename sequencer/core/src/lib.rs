@@ -18,7 +18,10 @@
 //! - Shares are made only for envelopes of blocks that agreement reported final.
 //! - Blocks are ordered and executed in the order of their heights, each once.
 //! - Whatever peers send: memory is bounded.
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
 
 pub mod admission;
 mod availability;

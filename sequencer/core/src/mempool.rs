@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use conclave_types::{
-    AccountId, Amount, Envelope, EnvelopeId, Height, RollupId, Sequence, limits,
-};
+use conclave_types::{AccountId, Amount, Envelope, EnvelopeId, Height, RollupId, Sequence, limits};
 
 /// Bytes that one rollup may add to a batch before the next one's turn: the largest sealed body,
 /// so that every turn makes progress.
@@ -76,7 +74,15 @@ impl Mempool {
         self.queues.entry(core.rollup).or_default().push_back(id);
         self.bytes += envelope.body.len();
         self.waiting += 1;
-        self.entries.insert(id, Entry { envelope, admitted_ms, fee, batched: false });
+        self.entries.insert(
+            id,
+            Entry {
+                envelope,
+                admitted_ms,
+                fee,
+                batched: false,
+            },
+        );
     }
 
     /// Forgets an envelope that was ordered or expired; when it was admitted.
@@ -128,9 +134,15 @@ impl Mempool {
         let mut taken: BTreeMap<RollupId, Vec<Envelope>> = BTreeMap::new();
         let (mut count, mut bytes) = (0, 0);
         while count < limits::BATCH_ENVELOPES_MAX {
-            let next = self.queues.range(self.turn..).next().or(self.queues.iter().next());
+            let next = self
+                .queues
+                .range(self.turn..)
+                .next()
+                .or(self.queues.iter().next());
             let Some((&rollup, _)) = next else { break };
-            let Some(queue) = self.queues.get_mut(&rollup) else { break };
+            let Some(queue) = self.queues.get_mut(&rollup) else {
+                break;
+            };
             let mut turn_bytes = 0;
             let mut full = false;
             while let Some(id) = queue.front() {
@@ -139,13 +151,17 @@ impl Mempool {
                     continue;
                 };
                 let size = entry.envelope.body.len() + 1024;
-                full = count == limits::BATCH_ENVELOPES_MAX || bytes + size > limits::BATCH_BYTES_MAX;
+                full =
+                    count == limits::BATCH_ENVELOPES_MAX || bytes + size > limits::BATCH_BYTES_MAX;
                 if full || turn_bytes + size > TURN_BYTES {
                     break;
                 }
                 entry.batched = true;
                 self.waiting -= 1;
-                taken.entry(rollup).or_default().push(entry.envelope.clone());
+                taken
+                    .entry(rollup)
+                    .or_default()
+                    .push(entry.envelope.clone());
                 queue.pop_front();
                 count += 1;
                 bytes += size;

@@ -31,22 +31,43 @@ pub enum Message {
 #[derive(Debug)]
 pub enum Input {
     /// A client's envelope; the ticket comes back with the answer.
-    Submit { ticket: u64, envelope: Box<Envelope> },
+    Submit {
+        ticket: u64,
+        envelope: Box<Envelope>,
+    },
     /// From a peer.
-    Message { from: ValidatorIndex, message: Message },
+    Message {
+        from: ValidatorIndex,
+        message: Message,
+    },
     /// An answer to [`Fetch::Batch`], from a peer or the own store.
     Fetched(Arc<Batch>),
     /// An answer to [`Fetch::Openings`] from the own store: this lane was opened here before.
-    Reopened { height: Height, lane: ShareLane, record: OpeningRecord },
+    Reopened {
+        height: Height,
+        lane: ShareLane,
+        record: OpeningRecord,
+    },
     /// The own store has no such openings.
     NotReopened { height: Height, lane: ShareLane },
     /// Agreement wants a payload for a proposal on top of `ancestors`: the blocks that are not
     /// final yet, ascending, the parent last. `due`: a block is wanted even if it is empty.
-    PayloadWanted { view: View, parent_time: BlockTime, ancestors: Vec<Arc<Block>>, due: bool },
+    PayloadWanted {
+        view: View,
+        parent_time: BlockTime,
+        ancestors: Vec<Arc<Block>>,
+        due: bool,
+    },
     /// Agreement wants a proposal's payload checked.
-    Check { block: Arc<Block>, ancestors: Vec<Arc<Block>> },
+    Check {
+        block: Arc<Block>,
+        ancestors: Vec<Arc<Block>>,
+    },
     /// Blocks that became final, ascending and gap-free.
-    Committed { blocks: Vec<Arc<Block>>, certificate: CommitCertificate },
+    Committed {
+        blocks: Vec<Arc<Block>>,
+        certificate: CommitCertificate,
+    },
     /// A piece of work was done.
     Done(Box<Done>),
     /// The time of the last [`Action::WakeAt`] has come.
@@ -57,13 +78,22 @@ pub enum Input {
 #[derive(Debug)]
 pub enum Action {
     /// `then` may happen only once the writes are durable.
-    Durable { writes: Vec<Write>, then: Vec<Action> },
+    Durable {
+        writes: Vec<Write>,
+        then: Vec<Action>,
+    },
     /// To one peer.
-    Send { to: ValidatorIndex, message: Message },
+    Send {
+        to: ValidatorIndex,
+        message: Message,
+    },
     /// To all peers.
     Broadcast(Message),
     /// The answer to a client.
-    Answer { ticket: u64, answer: Result<Receipt, Refusal> },
+    Answer {
+        ticket: u64,
+        answer: Result<Receipt, Refusal>,
+    },
     /// The answer to [`Input::PayloadWanted`].
     Payload {
         view: View,
@@ -83,12 +113,18 @@ pub enum Action {
     /// A block was executed; readers see the new ledger from now on.
     Executed(Box<Published>),
     /// Own submissions became final, each with the milliseconds since its admission.
-    Finalised { height: Height, envelopes: Vec<(EnvelopeId, u64)> },
+    Finalised {
+        height: Height,
+        envelopes: Vec<(EnvelopeId, u64)>,
+    },
     /// Our own state does not fit the chain, or the store lost what it must hold: the node must
     /// stop and say why.
     Stop { reason: String },
     /// A peer did what no honest validator does.
-    Misbehaviour { validator: ValidatorIndex, what: &'static str },
+    Misbehaviour {
+        validator: ValidatorIndex,
+        what: &'static str,
+    },
     /// Call with [`Input::Tick`] at this time, in milliseconds.
     WakeAt(u64),
 }
@@ -120,17 +156,32 @@ pub enum Write {
     /// A committed block and the certificate that made it final, maybe a descendant's.
     Block(Arc<Block>, CommitCertificate),
     /// The verdicts of a lane, and our own bundle, for peers that are behind.
-    Openings { height: Height, lane: ShareLane, record: OpeningRecord },
+    Openings {
+        height: Height,
+        lane: ShareLane,
+        record: OpeningRecord,
+    },
     /// What a block delivered to a rollup.
-    Delivery { rollup: RollupId, height: Height, record: DeliveryRecord },
+    Delivery {
+        rollup: RollupId,
+        height: Height,
+        record: DeliveryRecord,
+    },
     /// Where an envelope ended.
     Fate(EnvelopeId, FateRecord),
     /// The outcome of executing a block.
-    Outcome { height: Height, record: OutcomeRecord },
+    Outcome {
+        height: Height,
+        record: OutcomeRecord,
+    },
     /// An accepted proof.
     Proof(Box<ProofRecord>),
     /// The ledger after a block, with the sealed bids it holds.
-    Snapshot { height: Height, ledger: Arc<Ledger>, held: Vec<Arc<Envelope>> },
+    Snapshot {
+        height: Height,
+        ledger: Arc<Ledger>,
+        held: Vec<Arc<Envelope>>,
+    },
 }
 
 /// The stored result of opening a lane.

@@ -48,12 +48,7 @@ impl Openings {
     /// Starts a lane: the block is final, so the shares may leave.
     ///
     /// `points` are our share points as far as they were computed ahead.
-    pub(crate) fn start(
-        &mut self,
-        context: ShareContext,
-        envelopes: Vec<Arc<Envelope>>,
-        now: u64,
-    ) {
+    pub(crate) fn start(&mut self, context: ShareContext, envelopes: Vec<Arc<Envelope>>, now: u64) {
         let key = (context.height, context.lane);
         let bundles = self.early.remove(&key).unwrap_or_default();
         let lane = Lane {
@@ -107,16 +102,24 @@ impl Openings {
             }
             Some(_) => {}
             None => {
-                self.early.entry(key).or_default().insert(bundle.signer, bundle);
+                self.early
+                    .entry(key)
+                    .or_default()
+                    .insert(bundle.signer, bundle);
             }
         }
     }
 
     /// Starts an attempt at a lane that has a quorum of shares it did not try yet.
-    pub(crate) fn attempt(&mut self, key: (Height, ShareLane), committee: &Committee) -> Option<Work> {
+    pub(crate) fn attempt(
+        &mut self,
+        key: (Height, ShareLane),
+        committee: &Committee,
+    ) -> Option<Work> {
         let lane = self.lanes.get_mut(&key)?;
         let mut signers = Signers::default();
-        lane.bundles.retain(|_, bundle| bundle.block == lane.context.block);
+        lane.bundles
+            .retain(|_, bundle| bundle.block == lane.context.block);
         for signer in lane.bundles.keys() {
             signers.insert(*signer);
         }
@@ -193,7 +196,10 @@ impl Openings {
                 actions.push(Action::Broadcast(Message::Shares(own.clone())));
             }
             if lane.opened.is_none() {
-                actions.push(Action::Fetch(Fetch::Shares { height: *height, lane: *name }));
+                actions.push(Action::Fetch(Fetch::Shares {
+                    height: *height,
+                    lane: *name,
+                }));
             }
         }
         actions

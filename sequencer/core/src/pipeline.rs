@@ -16,9 +16,7 @@ use crate::admission;
 use crate::availability::Availability;
 use crate::execution::{ExecuteJob, ExecuteResult, PlacedEnvelope};
 use crate::mempool::Mempool;
-use crate::message::{
-    Action, FateRecord, Fetch, Input, Message, OpeningRecord, Published, Write,
-};
+use crate::message::{Action, FateRecord, Fetch, Input, Message, OpeningRecord, Published, Write};
 use crate::opening::Openings;
 use crate::proposer::{self, LedgerReference, PendingCheck};
 use crate::refusal::Refusal;
@@ -136,7 +134,11 @@ impl Sequencer {
             points: BTreeMap::new(),
             batch_sequence: 0,
             openings: Openings::default(),
-            held: recovered.held.into_iter().map(|e| (e.header.id(), e)).collect(),
+            held: recovered
+                .held
+                .into_iter()
+                .map(|e| (e.header.id(), e))
+                .collect(),
             fees: recovered.ledger.fees().clone(),
             ledger: recovered.ledger,
             roots,
@@ -159,7 +161,9 @@ impl Sequencer {
             sequencer.recover_batch(batch, now, &mut actions);
         }
         for reference in recovered.certificates {
-            sequencer.availability.certify(reference.header.id(), reference, now);
+            sequencer
+                .availability
+                .certify(reference.header.id(), reference, now);
         }
         sequencer.settle(now, &mut actions);
         actions.push(Action::WakeAt(now + TICK_MS));
@@ -177,7 +181,11 @@ impl Sequencer {
             let own = true;
             let from = self.config.index;
             self.checking_batches.insert(id);
-            actions.push(Action::Work(Work::CheckBatch { from, batch: batch.clone(), own }));
+            actions.push(Action::Work(Work::CheckBatch {
+                from,
+                batch: batch.clone(),
+                own,
+            }));
         }
         self.keep_batch(id, batch);
     }
@@ -204,7 +212,9 @@ impl Sequencer {
 
     /// Whether an envelope of ours waits, and whether a batch holds it.
     pub fn waiting(&self, id: EnvelopeId) -> Option<bool> {
-        self.mempool.contains(id).then(|| self.mempool.is_batched(id))
+        self.mempool
+            .contains(id)
+            .then(|| self.mempool.is_batched(id))
     }
 
     /// One step: same state, same input, same time, same actions.
@@ -214,19 +224,32 @@ impl Sequencer {
             Input::Submit { ticket, envelope } => self.submit(ticket, envelope, &mut actions),
             Input::Message { from, message } => self.message(now, from, message, &mut actions),
             Input::Fetched(batch) => self.fetched(batch),
-            Input::Reopened { height, lane, record } => {
+            Input::Reopened {
+                height,
+                lane,
+                record,
+            } => {
                 self.reopened(height, lane, record, &mut actions);
             }
             Input::NotReopened { height, lane } => self.release(height, lane, &mut actions),
-            Input::PayloadWanted { view, parent_time, ancestors, due } => {
+            Input::PayloadWanted {
+                view,
+                parent_time,
+                ancestors,
+                due,
+            } => {
                 actions.push(self.payload(now, view, parent_time, &ancestors, due));
             }
             Input::Check { block, ancestors } => {
                 self.uncommitted = proposer::batches_of(&ancestors);
-                self.uncommitted.extend(block.batches.iter().map(|batch| batch.header.id()));
+                self.uncommitted
+                    .extend(block.batches.iter().map(|batch| batch.header.id()));
                 self.checks.push(PendingCheck { block, ancestors });
             }
-            Input::Committed { blocks, certificate } => {
+            Input::Committed {
+                blocks,
+                certificate,
+            } => {
                 self.commit(now, blocks, &certificate, &mut actions);
             }
             Input::Done(done) => self.done(now, *done, &mut actions),
@@ -250,7 +273,10 @@ impl Sequencer {
     fn submit(&mut self, ticket: u64, envelope: Box<Envelope>, actions: &mut Vec<Action>) {
         match self.admissible(&envelope) {
             Ok(()) => self.unchecked.push((ticket, envelope)),
-            Err(refusal) => actions.push(Action::Answer { ticket, answer: Err(refusal) }),
+            Err(refusal) => actions.push(Action::Answer {
+                ticket,
+                answer: Err(refusal),
+            }),
         }
     }
 
@@ -265,7 +291,10 @@ impl Sequencer {
             )));
         }
         if core.rollup != RollupId::SYSTEM && self.ledger.rollup(core.rollup).is_none() {
-            return Err(Refusal::rollup(format!("rollup {} is not registered", core.rollup)));
+            return Err(Refusal::rollup(format!(
+                "rollup {} is not registered",
+                core.rollup
+            )));
         }
         let latest = self.committed.0 + limits::EXPIRY_AHEAD_BLOCKS_MAX;
         if core.expiry <= self.committed || core.expiry.0 > latest {
@@ -275,10 +304,18 @@ impl Sequencer {
                 self.committed.next()
             )));
         }
-        let preview = self.fees.preview(&envelope.header, self.committed.next(), core.epoch);
-        let used = matches!(preview, Disposition::Duplicate | Disposition::SequenceTooOld);
+        let preview = self
+            .fees
+            .preview(&envelope.header, self.committed.next(), core.epoch);
+        let used = matches!(
+            preview,
+            Disposition::Duplicate | Disposition::SequenceTooOld
+        );
         if used || self.mempool.uses(core.payer, core.sequence) {
-            return Err(Refusal::sequence(format!("sequence {} cannot be used", core.sequence)));
+            return Err(Refusal::sequence(format!(
+                "sequence {} cannot be used",
+                core.sequence
+            )));
         }
         let fee = self.fees.quote(envelope.header.body_bytes);
         let owed = self.mempool.owed(core.payer).checked_add(fee);
@@ -300,7 +337,9 @@ impl Sequencer {
             return;
         }
         self.checking = true;
-        let rest = self.unchecked.split_off(self.unchecked.len().min(CHECK_TOGETHER_MAX));
+        let rest = self
+            .unchecked
+            .split_off(self.unchecked.len().min(CHECK_TOGETHER_MAX));
         let together = std::mem::replace(&mut self.unchecked, rest);
         actions.push(Action::Work(Work::CheckEnvelopes(together)));
     }
@@ -318,7 +357,9 @@ impl Sequencer {
             let verdict = if valid {
                 self.admissible(&envelope)
             } else {
-                Err(Refusal::seal("the payer's signature or the seal does not verify"))
+                Err(Refusal::seal(
+                    "the payer's signature or the seal does not verify",
+                ))
             };
             let answer = verdict.map(|()| {
                 let id = envelope.header.id();
@@ -329,7 +370,10 @@ impl Sequencer {
             });
             answers.push(Action::Answer { ticket, answer });
         }
-        actions.push(Action::Durable { writes, then: answers });
+        actions.push(Action::Durable {
+            writes,
+            then: answers,
+        });
     }
 
     fn receipt(&self, envelope: EnvelopeId) -> Receipt {
@@ -371,7 +415,11 @@ impl Sequencer {
             actions.push(Action::Broadcast(Message::Batch(batch.clone())));
             self.checking_batches.insert(id);
             let from = self.config.index;
-            actions.push(Action::Work(Work::CheckBatch { from, batch, own: true }));
+            actions.push(Action::Work(Work::CheckBatch {
+                from,
+                batch,
+                own: true,
+            }));
         }
     }
 
@@ -391,7 +439,10 @@ impl Sequencer {
         // A batch that is needed again after it was dropped here is fetched from the store.
         while self.batch_arrivals.len() > BATCHES_HELD_MAX {
             if let Some(oldest) = self.batch_arrivals.pop_front()
-                && !self.queue.iter().any(|p| p.block.batches.iter().any(|b| b.header.id() == oldest))
+                && !self
+                    .queue
+                    .iter()
+                    .any(|p| p.block.batches.iter().any(|b| b.header.id() == oldest))
             {
                 self.drop_batch(oldest);
             }
@@ -413,7 +464,10 @@ impl Sequencer {
         message: Message,
         actions: &mut Vec<Action>,
     ) {
-        let misbehaviour = |what| Action::Misbehaviour { validator: from, what };
+        let misbehaviour = |what| Action::Misbehaviour {
+            validator: from,
+            what,
+        };
         match message {
             Message::Batch(batch) => {
                 let id = batch.header.id();
@@ -432,7 +486,11 @@ impl Sequencer {
                 if !shaped {
                     actions.push(misbehaviour("a batch that is not well formed"));
                 } else if self.checking_batches.insert(id) {
-                    actions.push(Action::Work(Work::CheckBatch { from, batch, own: false }));
+                    actions.push(Action::Work(Work::CheckBatch {
+                        from,
+                        batch,
+                        own: false,
+                    }));
                 }
             }
             Message::Stored(stored) if stored.signer == from => self.stored(now, &stored, actions),
@@ -460,7 +518,10 @@ impl Sequencer {
         self.checking_batches.remove(&id);
         if !valid {
             let what = "a batch with an invalid envelope";
-            actions.push(Action::Misbehaviour { validator: from, what });
+            actions.push(Action::Misbehaviour {
+                validator: from,
+                what,
+            });
             return;
         }
         for (envelope, points) in batch.envelopes.iter().zip(points) {
@@ -477,17 +538,33 @@ impl Sequencer {
     fn store_and_sign(&self, id: BatchId, batch: Arc<Batch>) -> Action {
         let message = Stored::message(self.config.chain, id);
         let signer = self.config.index;
-        let stored = Stored { batch: id, signer, signature: self.config.signatures.sign(&message) };
+        let stored = Stored {
+            batch: id,
+            signer,
+            signature: self.config.signatures.sign(&message),
+        };
         let to = batch.header.author;
         // The host gives a message to ourselves back as an input.
-        let then = vec![Action::Send { to, message: Message::Stored(stored) }];
-        Action::Durable { writes: vec![Write::Batch(id, batch)], then }
+        let then = vec![Action::Send {
+            to,
+            message: Message::Stored(stored),
+        }];
+        Action::Durable {
+            writes: vec![Write::Batch(id, batch)],
+            then,
+        }
     }
 
     fn stored(&mut self, now: u64, stored: &Stored, actions: &mut Vec<Action>) {
-        let Config { chain, committee, signatures, .. } = &self.config;
+        let Config {
+            chain,
+            committee,
+            signatures,
+            ..
+        } = &self.config;
         let (certificate, liars) =
-            self.availability.stored(*chain, committee, signatures.as_ref(), stored);
+            self.availability
+                .stored(*chain, committee, signatures.as_ref(), stored);
         for validator in liars {
             let what = "a wrong signature on a batch";
             actions.push(Action::Misbehaviour { validator, what });
@@ -502,13 +579,18 @@ impl Sequencer {
         let id = reference.header.id();
         if self.availability.certify(id, reference.clone(), now) {
             let writes = vec![Write::Certificate(id, reference)];
-            actions.push(Action::Durable { writes, then: Vec::new() });
+            actions.push(Action::Durable {
+                writes,
+                then: Vec::new(),
+            });
         }
     }
 
     fn certified(&mut self, now: u64, reference: BatchRef, actions: &mut Vec<Action>) -> bool {
         let id = reference.header.id();
-        if self.availability.knows(id, &reference) || self.availability.is_ordered(&reference.header) {
+        if self.availability.knows(id, &reference)
+            || self.availability.is_ordered(&reference.header)
+        {
             return true;
         }
         let valid = self.verify_reference(&reference);
@@ -519,7 +601,13 @@ impl Sequencer {
     }
 
     fn verify_reference(&self, reference: &BatchRef) -> bool {
-        let Config { chain, epoch, committee, signatures, .. } = &self.config;
+        let Config {
+            chain,
+            epoch,
+            committee,
+            signatures,
+            ..
+        } = &self.config;
         let aggregate = &reference.stored;
         let message = Stored::message(*chain, reference.header.id());
         admission::check_batch_header(*chain, *epoch, &reference.header)
@@ -537,17 +625,27 @@ impl Sequencer {
         ancestors: &[Arc<Block>],
         due: bool,
     ) -> Action {
-        let parent = ancestors.last().map_or(self.tip, |block| LedgerReference::of(&block.header));
-        let height = ancestors.last().map_or(self.committed, |block| block.header.height).next();
+        let parent = ancestors
+            .last()
+            .map_or(self.tip, |block| LedgerReference::of(&block.header));
+        let height = ancestors
+            .last()
+            .map_or(self.committed, |block| block.header.height)
+            .next();
         let ledger = proposer::ledger_reference(&self.roots, parent);
-        let max = if proposer::lags(height, ledger.height) { 0 } else { limits::BLOCK_BATCHES_MAX };
+        let max = if proposer::lags(height, ledger.height) {
+            0
+        } else {
+            limits::BLOCK_BATCHES_MAX
+        };
         self.uncommitted = proposer::batches_of(ancestors);
         let batches = self.availability.orderable(&self.uncommitted, max);
         if batches.is_empty() && !due && !self.timers_due(now) {
             self.payload_pending = false;
             return Action::PayloadPending(false);
         }
-        self.uncommitted.extend(batches.iter().map(|batch| batch.header.id()));
+        self.uncommitted
+            .extend(batches.iter().map(|batch| batch.header.id()));
         let time = BlockTime(now.max(parent_time.0 + 1));
         Action::Payload {
             view,
@@ -575,7 +673,10 @@ impl Sequencer {
                 continue;
             }
             let valid = self.payload_is_valid(&check);
-            actions.push(Action::Checked { block: check.block.id(), valid });
+            actions.push(Action::Checked {
+                block: check.block.id(),
+                valid,
+            });
         }
         // Views move on; only the newest proposals can still get votes.
         let surplus = self.checks.len().saturating_sub(proposer::CHECKS_MAX);
@@ -584,8 +685,10 @@ impl Sequencer {
 
     fn payload_is_valid(&mut self, check: &PendingCheck) -> bool {
         let header = &check.block.header;
-        let parent =
-            check.ancestors.last().map_or(self.tip, |block| LedgerReference::of(&block.header));
+        let parent = check
+            .ancestors
+            .last()
+            .map_or(self.tip, |block| LedgerReference::of(&block.header));
         let known = self.roots.get(&header.ledger_height);
         if !check.is_well_formed(parent) || known != Some(&header.ledger_root) {
             return false;
@@ -593,7 +696,8 @@ impl Sequencer {
         check.block.batches.iter().all(|reference| {
             let id = reference.header.id();
             let known = self.availability.knows(id, reference);
-            !self.availability.is_ordered(&reference.header) && (known || self.verify_reference(reference))
+            !self.availability.is_ordered(&reference.header)
+                && (known || self.verify_reference(reference))
         })
     }
 
@@ -645,7 +749,10 @@ impl Sequencer {
             });
         }
         if !writes.is_empty() {
-            actions.push(Action::Durable { writes, then: Vec::new() });
+            actions.push(Action::Durable {
+                writes,
+                then: Vec::new(),
+            });
         }
     }
 
@@ -665,7 +772,10 @@ impl Sequencer {
     /// A fetched batch is what its id says; the certificate vouches for its envelopes.
     fn fetched(&mut self, batch: Arc<Batch>) {
         let id = batch.header.id();
-        let wanted = self.queue.iter().any(|pending| pending.missing.contains(&id));
+        let wanted = self
+            .queue
+            .iter()
+            .any(|pending| pending.missing.contains(&id));
         if wanted && admission::check_batch_shape(self.config.chain, self.config.epoch, &batch) {
             self.keep_batch(id, batch);
             self.arrived(id);
@@ -686,7 +796,11 @@ impl Sequencer {
     /// Decides, from headers alone, which envelopes of the next block count; then opens them.
     fn order_next(&mut self, now: u64, actions: &mut Vec<Action>) -> bool {
         let executed = self.executed;
-        let Some(at) = self.queue.iter().position(|pending| pending.ordered.is_none()) else {
+        let Some(at) = self
+            .queue
+            .iter()
+            .position(|pending| pending.ordered.is_none())
+        else {
             return false;
         };
         let pending = &self.queue[at];
@@ -704,12 +818,17 @@ impl Sequencer {
         };
         let envelopes: Vec<OrderedEnvelope<'_>> = placed
             .iter()
-            .map(|p| OrderedEnvelope { header: &p.envelope.header, author: p.author })
+            .map(|p| OrderedEnvelope {
+                header: &p.envelope.header,
+                author: p.author,
+            })
             .collect();
         let dispositions = match self.fees.order(&block, &envelopes) {
             Ok(dispositions) => dispositions,
             Err(error) => {
-                actions.push(Action::Stop { reason: error.to_string() });
+                actions.push(Action::Stop {
+                    reason: error.to_string(),
+                });
                 return false;
             }
         };
@@ -728,20 +847,30 @@ impl Sequencer {
             }
         }
         if !writes.is_empty() {
-            actions.push(Action::Durable { writes, then: Vec::new() });
-            actions.push(Action::Finalised { height: context.height, envelopes: finalised });
+            actions.push(Action::Durable {
+                writes,
+                then: Vec::new(),
+            });
+            actions.push(Action::Finalised {
+                height: context.height,
+                envelopes: finalised,
+            });
         }
-        let opening = placed.iter().zip(&dispositions).filter(|(placed, disposition)| {
-            disposition.is_accepted()
-                && placed.envelope.header.is_sealed()
-                && placed.envelope.header.core.release == ReleaseRule::OnCommit
-        });
+        let opening = placed
+            .iter()
+            .zip(&dispositions)
+            .filter(|(placed, disposition)| {
+                disposition.is_accepted()
+                    && placed.envelope.header.is_sealed()
+                    && placed.envelope.header.core.release == ReleaseRule::OnCommit
+            });
         let opening: Vec<Arc<Envelope>> = opening.map(|(p, _)| p.envelope.clone()).collect();
         for (placed, disposition) in placed.iter().zip(&dispositions) {
             if disposition.is_accepted()
                 && matches!(placed.envelope.header.core.release, ReleaseRule::AtClose(_))
             {
-                self.held.insert(placed.envelope.header.id(), placed.envelope.clone());
+                self.held
+                    .insert(placed.envelope.header.id(), placed.envelope.clone());
             }
         }
         self.queue[at].ordered = Some(placed.into_iter().zip(dispositions).collect());
@@ -754,7 +883,9 @@ impl Sequencer {
         let mut placed = Vec::new();
         for reference in &block.batches {
             let id = reference.header.id();
-            let Some(batch) = self.batches.get(&id) else { continue };
+            let Some(batch) = self.batches.get(&id) else {
+                continue;
+            };
             for (position, envelope) in batch.envelopes.iter().enumerate() {
                 placed.push(PlacedEnvelope {
                     envelope: Arc::new(envelope.clone()),
@@ -778,7 +909,10 @@ impl Sequencer {
         let empty = envelopes.is_empty();
         self.openings.start(context, envelopes, now);
         if empty {
-            let result = conclave_seal::OpenResult { verdicts: Some(Vec::new()), liars: Vec::new() };
+            let result = conclave_seal::OpenResult {
+                verdicts: Some(Vec::new()),
+                liars: Vec::new(),
+            };
             self.openings.finish(context, result, Vec::new(), 0);
         } else if height <= self.recovered_to {
             actions.push(Action::Fetch(Fetch::Openings { height, lane }));
@@ -789,14 +923,27 @@ impl Sequencer {
 
     /// Makes our shares; the block is committed, so they may leave.
     fn release(&mut self, height: Height, lane: ShareLane, actions: &mut Vec<Action>) {
-        let Some(envelopes) = self.openings.envelopes((height, lane)) else { return };
+        let Some(envelopes) = self.openings.envelopes((height, lane)) else {
+            return;
+        };
         let Some(block) = self.queue.iter().find(|p| p.block.header.height == height) else {
             return;
         };
-        let context = ShareContext { block: block.id, height, lane };
+        let context = ShareContext {
+            block: block.id,
+            height,
+            lane,
+        };
         let envelopes = envelopes.to_vec();
-        let points = envelopes.iter().map(|e| self.points.remove(&e.header.id())).collect();
-        actions.push(Action::Work(Work::Bundle { context, envelopes, points }));
+        let points = envelopes
+            .iter()
+            .map(|e| self.points.remove(&e.header.id()))
+            .collect();
+        actions.push(Action::Work(Work::Bundle {
+            context,
+            envelopes,
+            points,
+        }));
         self.attempt(height, lane, actions);
     }
 
@@ -807,7 +954,9 @@ impl Sequencer {
         record: OpeningRecord,
         actions: &mut Vec<Action>,
     ) {
-        let Some(envelopes) = self.openings.envelopes((height, lane)) else { return };
+        let Some(envelopes) = self.openings.envelopes((height, lane)) else {
+            return;
+        };
         let envelopes = envelopes.to_vec();
         let block = self.queue.iter().find(|p| p.block.header.height == height);
         let (Some(block), Some(bundle)) = (block, record.bundle) else {
@@ -816,10 +965,18 @@ impl Sequencer {
         if envelopes.len() != record.verdicts.len() {
             return self.release(height, lane, actions);
         }
-        let context = ShareContext { block: block.id, height, lane };
+        let context = ShareContext {
+            block: block.id,
+            height,
+            lane,
+        };
         self.openings.own(bundle);
         let verdicts = record.verdicts;
-        actions.push(Action::Work(Work::Decrypt { context, envelopes, verdicts }));
+        actions.push(Action::Work(Work::Decrypt {
+            context,
+            envelopes,
+            verdicts,
+        }));
     }
 
     fn shares(&mut self, bundle: ShareBundle, actions: &mut Vec<Action>) {
@@ -829,14 +986,19 @@ impl Sequencer {
     }
 
     fn attempt(&mut self, height: Height, lane: ShareLane, actions: &mut Vec<Action>) {
-        if let Some(work) = self.openings.attempt((height, lane), &self.config.committee) {
+        if let Some(work) = self
+            .openings
+            .attempt((height, lane), &self.config.committee)
+        {
             actions.push(Action::Work(work));
         }
     }
 
     /// Executes the next block once everything it needs can be read.
     fn execute_next(&mut self, now: u64, actions: &mut Vec<Action>) {
-        let Some(front) = self.queue.front() else { return };
+        let Some(front) = self.queue.front() else {
+            return;
+        };
         let header = front.block.header.clone();
         let on_commit = (header.height, ShareLane::OnCommit);
         if front.executing || front.ordered.is_none() || self.openings.opened(on_commit).is_none() {
@@ -852,12 +1014,15 @@ impl Sequencer {
             };
             self.start_lane(context, bids, now, actions);
         }
-        let (Some(opened), Some(bids)) =
-            (self.openings.opened(on_commit).cloned(), self.openings.opened(at_close).cloned())
-        else {
+        let (Some(opened), Some(bids)) = (
+            self.openings.opened(on_commit).cloned(),
+            self.openings.opened(at_close).cloned(),
+        ) else {
             return;
         };
-        let Some(front) = self.queue.front_mut() else { return };
+        let Some(front) = self.queue.front_mut() else {
+            return;
+        };
         front.executing = true;
         front.opened_ms = now;
         let job = ExecuteJob {
@@ -872,9 +1037,14 @@ impl Sequencer {
 
     /// The bids of the auctions that this block closes, in the ledger's order.
     fn closing_bids(&self, header: &BlockHeader) -> Vec<Arc<Envelope>> {
-        let closing = self.ledger.closing(header.time, header.height, header.proposer);
-        let bids = closing.into_iter().flat_map(|auction| self.ledger.held_bids(auction));
-        bids.filter_map(|bid| self.held.get(&bid.id()).cloned()).collect()
+        let closing = self
+            .ledger
+            .closing(header.time, header.height, header.proposer);
+        let bids = closing
+            .into_iter()
+            .flat_map(|auction| self.ledger.held_bids(auction));
+        bids.filter_map(|bid| self.held.get(&bid.id()).cloned())
+            .collect()
     }
 
     fn executed_block(&mut self, result: ExecuteResult, actions: &mut Vec<Action>) {
@@ -888,7 +1058,9 @@ impl Sequencer {
                 return;
             }
         };
-        let Some(pending) = self.queue.pop_front() else { return };
+        let Some(pending) = self.queue.pop_front() else {
+            return;
+        };
         let height = result.height;
         self.executed = height;
         self.ledger = done.ledger;
@@ -905,7 +1077,11 @@ impl Sequencer {
         let mut writes = done.writes;
         if height.0.is_multiple_of(SNAPSHOT_BLOCKS) {
             let held = self.held.values().cloned().collect();
-            writes.push(Write::Snapshot { height, ledger: self.ledger.clone(), held });
+            writes.push(Write::Snapshot {
+                height,
+                ledger: self.ledger.clone(),
+                held,
+            });
         }
         let published = Published {
             height,
@@ -940,7 +1116,13 @@ impl Sequencer {
     fn done(&mut self, now: u64, done: Done, actions: &mut Vec<Action>) {
         match done {
             Done::EnvelopesChecked(checked) => self.admit(now, checked, actions),
-            Done::BatchChecked { from, id, batch, valid, points } => {
+            Done::BatchChecked {
+                from,
+                id,
+                batch,
+                valid,
+                points,
+            } => {
                 self.batch_checked(from, id, batch, valid, points, actions);
             }
             Done::Bundled { context, bundle } => {
@@ -950,7 +1132,12 @@ impl Sequencer {
                 }
                 self.attempt(context.height, context.lane, actions);
             }
-            Done::Opened { context, result, plaintexts, bundles } => {
+            Done::Opened {
+                context,
+                result,
+                plaintexts,
+                bundles,
+            } => {
                 for validator in self.openings.finish(context, result, plaintexts, bundles) {
                     let what = "a share that its proof does not support";
                     actions.push(Action::Misbehaviour { validator, what });
@@ -966,11 +1153,17 @@ impl Sequencer {
         for (batch, signed) in self.availability.overdue(now, BATCH_REPEAT_MS) {
             for to in self.config.committee.indices() {
                 if to != self.config.index && !signed.contains(to) {
-                    actions.push(Action::Send { to, message: Message::Batch(batch.clone()) });
+                    actions.push(Action::Send {
+                        to,
+                        message: Message::Batch(batch.clone()),
+                    });
                 }
             }
         }
-        for reference in self.availability.unordered(self.config.index, now, BATCH_REPEAT_MS) {
+        for reference in self
+            .availability
+            .unordered(self.config.index, now, BATCH_REPEAT_MS)
+        {
             actions.push(Action::Broadcast(Message::Certified(reference)));
         }
         for pending in &self.queue {
@@ -984,10 +1177,16 @@ impl Sequencer {
         if !expired.is_empty() {
             let height = self.committed;
             let writes = expired.iter().flat_map(|id| {
-                let fate = FateRecord { height, outcome: None };
+                let fate = FateRecord {
+                    height,
+                    outcome: None,
+                };
                 [Write::Discharge(*id), Write::Fate(*id, fate)]
             });
-            actions.push(Action::Durable { writes: writes.collect(), then: Vec::new() });
+            actions.push(Action::Durable {
+                writes: writes.collect(),
+                then: Vec::new(),
+            });
         }
         actions.push(Action::WakeAt(now + TICK_MS));
     }

@@ -27,13 +27,20 @@ pub struct LedgerReference {
 impl LedgerReference {
     /// What this header says.
     pub fn of(header: &BlockHeader) -> Self {
-        Self { height: header.ledger_height, root: header.ledger_root }
+        Self {
+            height: header.ledger_height,
+            root: header.ledger_root,
+        }
     }
 }
 
 /// The ids of all batches in a chain of blocks.
 pub(crate) fn batches_of(blocks: &[Arc<Block>]) -> Vec<BatchId> {
-    blocks.iter().flat_map(|block| &block.batches).map(|batch| batch.header.id()).collect()
+    blocks
+        .iter()
+        .flat_map(|block| &block.batches)
+        .map(|batch| batch.header.id())
+        .collect()
 }
 
 impl PendingCheck {
@@ -72,9 +79,10 @@ pub(crate) fn ledger_reference(
     let newest = roots.last_key_value().map_or(0, |(height, _)| height.0);
     let wanted = Height(newest.saturating_sub(REFERENCE_MARGIN)).max(parent.height);
     match roots.range(..=wanted).next_back() {
-        Some((height, root)) if *height >= parent.height => {
-            LedgerReference { height: *height, root: *root }
-        }
+        Some((height, root)) if *height >= parent.height => LedgerReference {
+            height: *height,
+            root: *root,
+        },
         // Behind our own parent's reference: repeat it.
         _ => parent,
     }

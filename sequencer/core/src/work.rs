@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use conclave_market::{ContentSource, Verifier};
 use conclave_seal::{OpenResult, SealScheme, ShareContext, Verdict};
-use conclave_types::{Batch, BatchId, Envelope, EnvelopeHeader, Point, ShareBundle, ValidatorIndex};
+use conclave_types::{
+    Batch, BatchId, Envelope, EnvelopeHeader, Point, ShareBundle, ValidatorIndex,
+};
 
 use crate::admission;
 use crate::execution::{self, ExecuteJob, ExecuteResult};
@@ -16,13 +18,29 @@ pub enum Work {
     CheckEnvelopes(Vec<(u64, Box<Envelope>)>),
     /// Signatures and seals of a batch, and our share points for it. Our own batch's envelopes
     /// were checked at admission.
-    CheckBatch { from: ValidatorIndex, batch: Arc<Batch>, own: bool },
+    CheckBatch {
+        from: ValidatorIndex,
+        batch: Arc<Batch>,
+        own: bool,
+    },
     /// Our bundle of shares of a lane of a committed block. `points` are those computed before.
-    Bundle { context: ShareContext, envelopes: Vec<Arc<Envelope>>, points: Vec<Option<Vec<Point>>> },
+    Bundle {
+        context: ShareContext,
+        envelopes: Vec<Arc<Envelope>>,
+        points: Vec<Option<Vec<Point>>>,
+    },
     /// Opening a lane, and decrypting what it opens.
-    Open { context: ShareContext, envelopes: Vec<Arc<Envelope>>, bundles: Vec<ShareBundle> },
+    Open {
+        context: ShareContext,
+        envelopes: Vec<Arc<Envelope>>,
+        bundles: Vec<ShareBundle>,
+    },
     /// Decrypting under verdicts from the own store.
-    Decrypt { context: ShareContext, envelopes: Vec<Arc<Envelope>>, verdicts: Vec<Verdict> },
+    Decrypt {
+        context: ShareContext,
+        envelopes: Vec<Arc<Envelope>>,
+        verdicts: Vec<Verdict>,
+    },
     /// Executing a block.
     Execute(Box<ExecuteJob>),
 }
@@ -41,9 +59,17 @@ pub enum Done {
         points: Vec<Option<Vec<Point>>>,
     },
     /// Our bundle; none on a node without key shares.
-    Bundled { context: ShareContext, bundle: Option<ShareBundle> },
+    Bundled {
+        context: ShareContext,
+        bundle: Option<ShareBundle>,
+    },
     /// The verdicts, if the shares sufficed, with the plaintexts in the same order.
-    Opened { context: ShareContext, result: OpenResult, plaintexts: Vec<Option<Vec<u8>>>, bundles: usize },
+    Opened {
+        context: ShareContext,
+        result: OpenResult,
+        plaintexts: Vec<Option<Vec<u8>>>,
+        bundles: usize,
+    },
     /// A block's outcome.
     Executed(Box<ExecuteResult>),
 }
@@ -63,24 +89,50 @@ impl Work {
         match self {
             Self::CheckEnvelopes(submissions) => check_envelopes(seal, submissions),
             Self::CheckBatch { from, batch, own } => check_batch(seal, from, batch, own),
-            Self::Bundle { context, envelopes, points } => {
-                Done::Bundled { context, bundle: bundle(seal, context, &envelopes, points) }
-            }
-            Self::Open { context, envelopes, bundles } => {
+            Self::Bundle {
+                context,
+                envelopes,
+                points,
+            } => Done::Bundled {
+                context,
+                bundle: bundle(seal, context, &envelopes, points),
+            },
+            Self::Open {
+                context,
+                envelopes,
+                bundles,
+            } => {
                 let result = seal.open(context, &headers(&envelopes), &bundles);
                 let plaintexts = match &result.verdicts {
                     Some(verdicts) => decrypt(seal, &envelopes, verdicts),
                     None => Vec::new(),
                 };
-                Done::Opened { context, result, plaintexts, bundles: bundles.len() }
+                Done::Opened {
+                    context,
+                    result,
+                    plaintexts,
+                    bundles: bundles.len(),
+                }
             }
-            Self::Decrypt { context, envelopes, verdicts } => {
+            Self::Decrypt {
+                context,
+                envelopes,
+                verdicts,
+            } => {
                 let plaintexts = decrypt(seal, &envelopes, &verdicts);
-                let result = OpenResult { verdicts: Some(verdicts), liars: Vec::new() };
-                Done::Opened { context, result, plaintexts, bundles: 0 }
+                let result = OpenResult {
+                    verdicts: Some(verdicts),
+                    liars: Vec::new(),
+                };
+                Done::Opened {
+                    context,
+                    result,
+                    plaintexts,
+                    bundles: 0,
+                }
             }
             Self::Execute(job) => Done::Executed(Box::new(execution::execute(
-                *job,
+                &job,
                 tools.contents.as_ref(),
                 tools.verifier.as_ref(),
             ))),
@@ -96,20 +148,40 @@ fn check_envelopes(seal: &dyn SealScheme, submissions: Vec<(u64, Box<Envelope>)>
     let envelopes: Vec<&Envelope> = submissions.iter().map(|(_, e)| e.as_ref()).collect();
     let verdicts = admission::check_signatures(seal, &envelopes);
     let checked = submissions.into_iter().zip(verdicts);
-    Done::EnvelopesChecked(checked.map(|((ticket, e), valid)| (ticket, e, valid)).collect())
+    Done::EnvelopesChecked(
+        checked
+            .map(|((ticket, e), valid)| (ticket, e, valid))
+            .collect(),
+    )
 }
 
 fn check_batch(seal: &dyn SealScheme, from: ValidatorIndex, batch: Arc<Batch>, own: bool) -> Done {
     let envelopes: Vec<&Envelope> = batch.envelopes.iter().collect();
-    let valid = own || admission::check_signatures(seal, &envelopes).iter().all(|valid| *valid);
-    let points = if valid { share_points(seal, &envelopes) } else { Vec::new() };
-    Done::BatchChecked { from, id: batch.header.id(), batch, valid, points }
+    let valid = own
+        || admission::check_signatures(seal, &envelopes)
+            .iter()
+            .all(|valid| *valid);
+    let points = if valid {
+        share_points(seal, &envelopes)
+    } else {
+        Vec::new()
+    };
+    Done::BatchChecked {
+        from,
+        id: batch.header.id(),
+        batch,
+        valid,
+        points,
+    }
 }
 
 /// Our points per envelope, `None` for a plain one.
 fn share_points(seal: &dyn SealScheme, envelopes: &[&Envelope]) -> Vec<Option<Vec<Point>>> {
-    let sealed: Vec<&EnvelopeHeader> =
-        envelopes.iter().map(|e| &e.header).filter(|header| header.is_sealed()).collect();
+    let sealed: Vec<&EnvelopeHeader> = envelopes
+        .iter()
+        .map(|e| &e.header)
+        .filter(|header| header.is_sealed())
+        .collect();
     let rows = seal.share_points(&sealed);
     let mut column = 0;
     envelopes
@@ -136,7 +208,9 @@ fn bundle(
     }
     let columns: Vec<Vec<Point>> = points.into_iter().flatten().collect();
     let key_shares = columns.first().map_or(0, Vec::len);
-    let rows = (0..key_shares).map(|row| columns.iter().map(|c| c[row]).collect()).collect();
+    let rows = (0..key_shares)
+        .map(|row| columns.iter().map(|c| c[row]).collect())
+        .collect();
     seal.bundle(context, &headers(envelopes), rows)
 }
 
@@ -153,4 +227,3 @@ fn decrypt(
         })
         .collect()
 }
-

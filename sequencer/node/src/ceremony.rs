@@ -75,8 +75,12 @@ enum Word {
 
 /// Where to listen for a published address: its port, on all addresses of this host.
 pub fn listen_address(address: &str) -> Result<SocketAddr, CeremonyError> {
-    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-    let port: u16 = port.ok_or_else(|| CeremonyError::Address { address: address.into() })?;
+    let port = address
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    let port: u16 = port.ok_or_else(|| CeremonyError::Address {
+        address: address.into(),
+    })?;
     Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
 }
 
@@ -84,7 +88,11 @@ pub fn listen_address(address: &str) -> Result<SocketAddr, CeremonyError> {
 /// confirmed the same transcript.
 pub async fn run(config: Config) -> Result<(KeyShares, SealingKey), CeremonyError> {
     let own = ValidatorIndex(config.own as u16);
-    let peers = config.validators.iter().enumerate().filter(|(index, _)| *index != config.own);
+    let peers = config
+        .validators
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| *index != config.own);
     let peers = peers.map(|(index, validator)| PeerConfig {
         index: ValidatorIndex(index as u16),
         key: validator.transport_key,
@@ -101,7 +109,11 @@ pub async fn run(config: Config) -> Result<(KeyShares, SealingKey), CeremonyErro
     })?;
     let ceremony = Ceremony {
         context: config.context,
-        weights: config.validators.iter().map(|validator| validator.weight).collect(),
+        weights: config
+            .validators
+            .iter()
+            .map(|validator| validator.weight)
+            .collect(),
     };
     let (generation, first) = KeyGeneration::start(ceremony, own, &mut OsRng)?;
     let mut part = Part {
@@ -145,7 +157,9 @@ pub async fn run(config: Config) -> Result<(KeyShares, SealingKey), CeremonyErro
     };
     transport.shutdown().await;
     outcome?;
-    part.result.ok_or(CeremonyError::Missing { missing: Vec::new() })
+    part.result.ok_or(CeremonyError::Missing {
+        missing: Vec::new(),
+    })
 }
 
 /// The state of one's own part.
@@ -179,7 +193,9 @@ impl Part {
     }
 
     fn hear(&mut self, message: Option<Message>) -> Result<(), CeremonyError> {
-        let Some(Message { from, bytes }) = message else { return Ok(()) };
+        let Some(Message { from, bytes }) = message else {
+            return Ok(());
+        };
         let word = match codec::decode(&bytes, bounds::CONSENSUS_FRAME_BYTES_MAX) {
             Ok(word) => word,
             Err(error) => {
@@ -200,7 +216,9 @@ impl Part {
     }
 
     fn generate(&mut self, from: ValidatorIndex, bytes: &[u8]) -> Result<(), CeremonyError> {
-        let Some(generation) = &mut self.generation else { return Ok(()) };
+        let Some(generation) = &mut self.generation else {
+            return Ok(());
+        };
         let progress = generation.handle(from, bytes)?;
         if let Some(message) = progress.send {
             self.say(Word::Generation(message));
@@ -217,10 +235,17 @@ impl Part {
     }
 
     fn compare(&mut self) -> Result<(), CeremonyError> {
-        let Some((_, key)) = &self.result else { return Ok(()) };
-        let other = self.finished.iter().find(|(_, transcript)| **transcript != key.transcript);
+        let Some((_, key)) = &self.result else {
+            return Ok(());
+        };
+        let other = self
+            .finished
+            .iter()
+            .find(|(_, transcript)| **transcript != key.transcript);
         if let Some((validator, _)) = other {
-            return Err(CeremonyError::Disagreement { validator: *validator });
+            return Err(CeremonyError::Disagreement {
+                validator: *validator,
+            });
         }
         if self.all_finished() && !self.said.contains(&Word::Goodbye) {
             self.say(Word::Goodbye);
@@ -241,8 +266,12 @@ impl Part {
         let all = (0..=self.others as u16).map(ValidatorIndex);
         let missing = match &self.generation {
             Some(generation) => generation.missing(),
-            None => all.filter(|index| !self.finished.contains_key(index)).collect(),
+            None => all
+                .filter(|index| !self.finished.contains_key(index))
+                .collect(),
         };
-        CeremonyError::Missing { missing: missing.into_iter().map(|index| index.0).collect() }
+        CeremonyError::Missing {
+            missing: missing.into_iter().map(|index| index.0).collect(),
+        }
     }
 }

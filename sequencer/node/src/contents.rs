@@ -19,7 +19,10 @@ pub(crate) struct StoredContents {
 
 impl StoredContents {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, shell: OnceLock::new() }
+        Self {
+            store,
+            shell: OnceLock::new(),
+        }
     }
 
     /// Lets a read that is ahead of the disk wait for it.
@@ -36,7 +39,9 @@ impl StoredContents {
         let mut keys = KeyRange::through(&first, &last);
         loop {
             let page = snapshot.range(Table::Deliveries, &keys, 64)?;
-            let Some((key, _)) = page.last() else { return Ok(found) };
+            let Some((key, _)) = page.last() else {
+                return Ok(found);
+            };
             keys = KeyRange::after(key).up_to(&last);
             for (_, value) in &page {
                 let Ok(record) = codec::decode::<DeliveryRecord>(value, RECORD_BYTES_MAX) else {

@@ -43,19 +43,31 @@ pub(crate) fn fate(outcome: &Outcome) -> (EnvelopeStage, Option<Failure>) {
         Outcome::Held => (EnvelopeStage::Ordered, None),
         Outcome::Malformed => (
             EnvelopeStage::Malformed,
-            failure("CV-SEQ-020", "the seal holds no readable key; seal with the SDK"),
+            failure(
+                "CV-SEQ-020",
+                "the seal holds no readable key; seal with the SDK",
+            ),
         ),
         Outcome::UndecryptableBody => (
             EnvelopeStage::Malformed,
-            failure("CV-SEQ-021", "the body does not decrypt under its key; seal with the SDK"),
+            failure(
+                "CV-SEQ-021",
+                "the body does not decrypt under its key; seal with the SDK",
+            ),
         ),
         Outcome::Undecodable => (
             EnvelopeStage::Malformed,
-            failure("CV-SEQ-022", "the plaintext is no list of transactions; seal with the SDK"),
+            failure(
+                "CV-SEQ-022",
+                "the plaintext is no list of transactions; seal with the SDK",
+            ),
         ),
         Outcome::Void => (
             EnvelopeStage::Rejected,
-            failure("CV-SEQ-023", "this release rule is for bids to rollup 0 only"),
+            failure(
+                "CV-SEQ-023",
+                "this release rule is for bids to rollup 0 only",
+            ),
         ),
         Outcome::Failed(error) => (EnvelopeStage::Rejected, Some(op_failure(error))),
         Outcome::Refused(Disposition::Expired) => (EnvelopeStage::Expired, None),
@@ -75,7 +87,10 @@ pub(crate) fn fate(outcome: &Outcome) -> (EnvelopeStage, Option<Failure>) {
 /// Splits `[CODE] reason`.
 fn op_failure(error: &OpError) -> Failure {
     let text = error.to_string();
-    match text.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+    match text
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "))
+    {
         Some((code, reason)) => (code.to_owned(), reason.to_owned()),
         None => ("CV-LEDGER-000".to_owned(), text),
     }
@@ -129,44 +144,89 @@ pub(crate) fn event_text(event: &LedgerEvent) -> String {
         LedgerEvent::AuctionReopened { auction } => {
             format!("auction {}: open again at a raised ceiling", auction.id)
         }
-        LedgerEvent::BidHeld { auction, bidder, .. } => {
+        LedgerEvent::BidHeld {
+            auction, bidder, ..
+        } => {
             format!("auction {auction}: sealed bid of {}", short(bidder))
         }
-        LedgerEvent::AuctionCleared { auction, winner, price, standby, bids, .. } => {
+        LedgerEvent::AuctionCleared {
+            auction,
+            winner,
+            price,
+            standby,
+            bids,
+            ..
+        } => {
             let standby = match standby {
                 Some(standby) => format!(", standby {}", short(&standby.prover)),
                 None => String::new(),
             };
             let bids = bids.len();
-            format!("auction {auction}: {} wins at {price} of {bids} bids{standby}", short(winner))
+            format!(
+                "auction {auction}: {} wins at {price} of {bids} bids{standby}",
+                short(winner)
+            )
         }
         LedgerEvent::NoBids { auction, .. } => format!("auction {auction}: no bid counted"),
         LedgerEvent::DeadlineStarted { auction, .. } => {
             format!("auction {auction}: the time to prove has begun")
         }
-        LedgerEvent::ProofAccepted { auction, system: by, prover, .. } => {
-            format!("auction {auction}: {} proof of {} accepted", system(*by), short(prover))
+        LedgerEvent::ProofAccepted {
+            auction,
+            system: by,
+            prover,
+            ..
+        } => {
+            format!(
+                "auction {auction}: {} proof of {} accepted",
+                system(*by),
+                short(prover)
+            )
         }
-        LedgerEvent::ProofRejected { auction, prover, code, reason } => {
-            format!("auction {auction}: proof of {} rejected: [{code}] {reason}", short(prover))
+        LedgerEvent::ProofRejected {
+            auction,
+            prover,
+            code,
+            reason,
+        } => {
+            format!(
+                "auction {auction}: proof of {} rejected: [{code}] {reason}",
+                short(prover)
+            )
         }
         LedgerEvent::RangeSettled { auction, range, .. } => format!(
             "auction {auction}: rollup {} settled transactions {}..{}",
             range.rollup, range.from, range.to
         ),
         LedgerEvent::Paid { auction, payment } => {
-            format!("auction {auction}: {} paid to {}", payment.amount, short(&payment.prover))
+            format!(
+                "auction {auction}: {} paid to {}",
+                payment.amount,
+                short(&payment.prover)
+            )
         }
-        LedgerEvent::DeadlineMissed { auction, prover, .. } => {
+        LedgerEvent::DeadlineMissed {
+            auction, prover, ..
+        } => {
             format!("auction {auction}: {} missed the deadline", short(prover))
         }
-        LedgerEvent::Slashed { auction, prover, bond, to_rollup, to_standby, to_pool } => format!(
+        LedgerEvent::Slashed {
+            auction,
+            prover,
+            bond,
+            to_rollup,
+            to_standby,
+            to_pool,
+        } => format!(
             "auction {auction}: bond {bond} of {} slashed: {to_rollup} to the rollup, {to_standby} \
              to the standby, {to_pool} to the pool",
             short(prover)
         ),
         LedgerEvent::StandbyCalled { auction, standby } => {
-            format!("auction {auction}: standby {} is called", short(&standby.prover))
+            format!(
+                "auction {auction}: standby {} is called",
+                short(&standby.prover)
+            )
         }
         LedgerEvent::JobOpened { auction } => format!("auction {auction}: open to all provers"),
         LedgerEvent::Cancelled { auction } => format!("auction {auction}: cancelled"),

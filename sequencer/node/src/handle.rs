@@ -38,12 +38,21 @@ pub struct NodeHandle {
 
 impl NodeHandle {
     pub(crate) fn new(shell: Arc<Shell>, ingress: Sender<Event>) -> Self {
-        Self { shell, ingress, tickets: AtomicU64::new(0) }
+        Self {
+            shell,
+            ingress,
+            tickets: AtomicU64::new(0),
+        }
     }
 
     /// Reads the store; a store that cannot be read any more stops the node.
     fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<Option<T>, StoreError>) -> Option<T> {
-        match self.shell.store.snapshot().and_then(|snapshot| read(&snapshot)) {
+        match self
+            .shell
+            .store
+            .snapshot()
+            .and_then(|snapshot| read(&snapshot))
+        {
             Ok(found) => found,
             Err(error) => {
                 self.shell.stop(error.to_string());
@@ -86,7 +95,10 @@ impl Backend for NodeHandle {
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         lock(&self.shell.answers).insert(ticket, answer);
-        let event = Event::Submit { ticket, envelope: Box::new(envelope) };
+        let event = Event::Submit {
+            ticket,
+            envelope: Box::new(envelope),
+        };
         if let Err(error) = self.ingress.try_send(event) {
             lock(&self.shell.answers).remove(&ticket);
             return Err(match error {
@@ -135,8 +147,11 @@ impl Backend for NodeHandle {
             });
         }
         // After a restart, until it is batched again.
-        let waiting =
-            self.read(|snapshot| Ok(snapshot.contains(Table::Mempool, id.as_bytes())?.then_some(())));
+        let waiting = self.read(|snapshot| {
+            Ok(snapshot
+                .contains(Table::Mempool, id.as_bytes())?
+                .then_some(()))
+        });
         waiting.map(|()| view(EnvelopeStage::Pending, None))
     }
 
@@ -145,15 +160,23 @@ impl Backend for NodeHandle {
             let read = |height: u64| -> Result<Option<BlockRecord>, StoreError> {
                 snapshot.get_value(Table::Blocks, keys::height(Height(height)))
             };
-            let Some(record) = read(height.0)? else { return Ok(None) };
+            let Some(record) = read(height.0)? else {
+                return Ok(None);
+            };
             let covered = record.certificate.height.0.min(height.0 + TAIL_MAX);
             let mut tail: Vec<BlockHeader> = Vec::new();
             for next in height.0 + 1..=covered {
-                let Some(next) = read(next)? else { return Ok(None) };
+                let Some(next) = read(next)? else {
+                    return Ok(None);
+                };
                 tail.push(next.block.header);
             }
             let BlockRecord { block, certificate } = record;
-            Ok(Some(CertifiedBlock { block, tail, certificate }))
+            Ok(Some(CertifiedBlock {
+                block,
+                tail,
+                certificate,
+            }))
         })
     }
 
@@ -161,7 +184,9 @@ impl Backend for NodeHandle {
         self.read(|snapshot| {
             let key = keys::rollup_height(rollup, height);
             let record: Option<DeliveryRecord> = snapshot.get_value(Table::Deliveries, key)?;
-            record.map(|record| delivery_view(snapshot, record)).transpose()
+            record
+                .map(|record| delivery_view(snapshot, record))
+                .transpose()
         })
     }
 
@@ -182,7 +207,9 @@ impl Backend for NodeHandle {
     }
 
     fn events(&self, height: Height) -> Vec<EventView> {
-        let Some(outcome) = self.outcome(height) else { return Vec::new() };
+        let Some(outcome) = self.outcome(height) else {
+            return Vec::new();
+        };
         let event = |event| EventView {
             height: height.0,
             time_ms: outcome.time.0,
@@ -193,7 +220,10 @@ impl Backend for NodeHandle {
     }
 
     fn prover_record(&self, prover: AccountId) -> ProverRecord {
-        lock(&self.shell.provers).get(&prover).copied().unwrap_or_default()
+        lock(&self.shell.provers)
+            .get(&prover)
+            .copied()
+            .unwrap_or_default()
     }
 
     fn proofs(&self, rollup: RollupId, from_index: u64, limit: usize) -> Vec<ProofView> {
@@ -263,7 +293,9 @@ impl Backend for NodeHandle {
     fn metrics(&self) -> String {
         let peers = self.connected().count() - 1;
         let pending = self.shell.writer.pending_bytes();
-        self.shell.metrics.text(peers, pending, self.shell.transport.metrics())
+        self.shell
+            .metrics
+            .text(peers, pending, self.shell.transport.metrics())
     }
 }
 
@@ -285,7 +317,10 @@ fn delivery_view(snapshot: &Snapshot, record: DeliveryRecord) -> Result<Delivery
             continue;
         };
         let transactions = match entry.outcome {
-            Outcome::Delivered { first, transactions } => {
+            Outcome::Delivered {
+                first,
+                transactions,
+            } => {
                 let start = (first.0 - delivery.first.0) as usize;
                 delivery.transactions[start..start + transactions as usize].to_vec()
             }

@@ -47,7 +47,10 @@ impl Recent {
         let now = Instant::now();
         self.0.push_back((Some(now), value));
         while self.0.len() > SAMPLES_MAX
-            || self.0.front().is_some_and(|(at, _)| at.is_some_and(|at| now - at > WINDOW))
+            || self
+                .0
+                .front()
+                .is_some_and(|(at, _)| at.is_some_and(|at| now - at > WINDOW))
         {
             self.0.pop_front();
         }
@@ -68,14 +71,18 @@ impl Recent {
 impl Metrics {
     pub(crate) fn committed(&self, last: &Block, blocks: usize) {
         self.height.store(last.header.height.0, Ordering::Relaxed);
-        self.block_time_ms.store(last.header.time.0, Ordering::Relaxed);
+        self.block_time_ms
+            .store(last.header.time.0, Ordering::Relaxed);
         self.blocks.fetch_add(blocks as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn executed(&self, published: &Published) {
-        self.executed_height.store(published.height.0, Ordering::Relaxed);
-        self.envelopes.fetch_add(published.envelopes, Ordering::Relaxed);
-        self.transactions.fetch_add(published.transactions, Ordering::Relaxed);
+        self.executed_height
+            .store(published.height.0, Ordering::Relaxed);
+        self.envelopes
+            .fetch_add(published.envelopes, Ordering::Relaxed);
+        self.transactions
+            .fetch_add(published.transactions, Ordering::Relaxed);
         if published.transactions > 0 {
             lock(&self.opening).add(published.opening_ms);
         }
@@ -111,7 +118,12 @@ impl Metrics {
     }
 
     /// The Prometheus text format.
-    pub(crate) fn text(&self, peers: usize, pending_bytes: usize, net: &transport::Metrics) -> String {
+    pub(crate) fn text(
+        &self,
+        peers: usize,
+        pending_bytes: usize,
+        net: &transport::Metrics,
+    ) -> String {
         let mut text = String::new();
         let mut add = |name: &str, kind: &str, help: &str, value: f64| {
             // Writing to a string does not fail.
@@ -121,25 +133,90 @@ impl Metrics {
             );
         };
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
-        add("view", "gauge", "Current view of agreement.", get(&self.view));
-        add("committed_height", "gauge", "Last final height.", get(&self.height));
-        add("executed_height", "gauge", "Last executed height.", get(&self.executed_height));
+        add(
+            "view",
+            "gauge",
+            "Current view of agreement.",
+            get(&self.view),
+        );
+        add(
+            "committed_height",
+            "gauge",
+            "Last final height.",
+            get(&self.height),
+        );
+        add(
+            "executed_height",
+            "gauge",
+            "Last executed height.",
+            get(&self.executed_height),
+        );
         add(
             "block_time_seconds",
             "gauge",
             "Time of the last final block.",
             get(&self.block_time_ms) / 1e3,
         );
-        add("blocks_total", "counter", "Blocks that became final here.", get(&self.blocks));
-        add("mempool_envelopes", "gauge", "Acknowledged, not ordered.", get(&self.mempool));
-        add("admitted_envelopes_total", "counter", "Acknowledged here.", get(&self.admitted));
-        add("refused_envelopes_total", "counter", "Refused at admission.", get(&self.refused));
-        add("ordered_envelopes_total", "counter", "Ordered and executed.", get(&self.envelopes));
-        add("ordered_transactions_total", "counter", "Delivered.", get(&self.transactions));
-        add("misbehaviour_total", "counter", "Protocol breaches of peers.", get(&self.misbehaviour));
-        add("garbage_total", "counter", "Messages that did not decode.", get(&self.garbage));
-        add("peers_connected", "gauge", "Connected validators.", peers as f64);
-        add("store_pending_bytes", "gauge", "Bytes that wait for the disk.", pending_bytes as f64);
+        add(
+            "blocks_total",
+            "counter",
+            "Blocks that became final here.",
+            get(&self.blocks),
+        );
+        add(
+            "mempool_envelopes",
+            "gauge",
+            "Acknowledged, not ordered.",
+            get(&self.mempool),
+        );
+        add(
+            "admitted_envelopes_total",
+            "counter",
+            "Acknowledged here.",
+            get(&self.admitted),
+        );
+        add(
+            "refused_envelopes_total",
+            "counter",
+            "Refused at admission.",
+            get(&self.refused),
+        );
+        add(
+            "ordered_envelopes_total",
+            "counter",
+            "Ordered and executed.",
+            get(&self.envelopes),
+        );
+        add(
+            "ordered_transactions_total",
+            "counter",
+            "Delivered.",
+            get(&self.transactions),
+        );
+        add(
+            "misbehaviour_total",
+            "counter",
+            "Protocol breaches of peers.",
+            get(&self.misbehaviour),
+        );
+        add(
+            "garbage_total",
+            "counter",
+            "Messages that did not decode.",
+            get(&self.garbage),
+        );
+        add(
+            "peers_connected",
+            "gauge",
+            "Connected validators.",
+            peers as f64,
+        );
+        add(
+            "store_pending_bytes",
+            "gauge",
+            "Bytes that wait for the disk.",
+            pending_bytes as f64,
+        );
         for (name, percentiles) in [
             ("finality", self.finality_percentiles()),
             ("opening", self.opening_percentiles()),
@@ -165,7 +242,10 @@ fn network(net: &transport::Metrics) -> String {
             ("dropped_messages", &counters.dropped),
         ] {
             let value = counter.get();
-            let _ = writeln!(text, "conclave_network_{name}_total{{class=\"{label}\"}} {value}");
+            let _ = writeln!(
+                text,
+                "conclave_network_{name}_total{{class=\"{label}\"}} {value}"
+            );
         }
     }
     text

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use conclave_consensus::{Engine, EngineConfig};
-use conclave_crypto::{BlsCommittee, BlsCommitteeError, BlsSecret, Committee, CommitteeError, EdSecret};
+use conclave_crypto::{
+    BlsCommittee, BlsCommitteeError, BlsSecret, Committee, CommitteeError, EdSecret,
+};
 use conclave_market::Verifier;
 use conclave_seal::{KeyError, KeyShares, SealScheme, Tdh2};
 use conclave_sequencer::{self as sequencing, OutcomeRecord, Sequencer, Tools};
@@ -31,8 +33,8 @@ use crate::serve::{self, Request};
 use crate::shell::{Shell, count};
 use crate::store::{Identity, KeyRange, Snapshot, Store, StoreError, StoreWriter, Table};
 use crate::transport::{
-    self, IncomingRequest, PeerConfig, PeerEvent, Timing, Transport,
-    TransportConfig, TransportError, TransportEvents, bounds,
+    self, IncomingRequest, PeerConfig, PeerEvent, Timing, Transport, TransportConfig,
+    TransportError, TransportEvents, bounds,
 };
 use crate::workers::Workers;
 
@@ -87,7 +89,9 @@ pub enum NodeError {
     )]
     Stranger,
     /// A peer address names nobody.
-    #[error("[CV-NODE-003] the peer address for {name} is for no validator of the genesis; correct the name")]
+    #[error(
+        "[CV-NODE-003] the peer address for {name} is for no validator of the genesis; correct the name"
+    )]
     UnknownPeer { name: String },
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -99,7 +103,10 @@ pub enum NodeError {
     Serve(#[from] ServeError),
     /// The data directory cannot be made.
     #[error("[CV-NODE-004] cannot use {}: {source}; check its owner and its rights", path.display())]
-    DataDir { path: PathBuf, source: std::io::Error },
+    DataDir {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     /// The system gives no threads.
     #[error("[CV-NODE-005] cannot start a thread: {source}; raise the limit of processes")]
     Thread { source: std::io::Error },
@@ -132,17 +139,26 @@ impl Node {
             .by_transport_key(&config.keys.transport.transport_key())
             .ok_or(NodeError::Stranger)?;
         let signatures = Arc::new(BlsCommittee::signer(&genesis, config.keys.bls)?);
-        let weights: Vec<u16> = committee.members().iter().map(|member| member.weight).collect();
+        let weights: Vec<u16> = committee
+            .members()
+            .iter()
+            .map(|member| member.weight)
+            .collect();
         let mut seed = [0; 32];
         OsRng.fill_bytes(&mut seed);
-        let seal: Arc<dyn SealScheme> =
-            Arc::new(Tdh2::new(&genesis.sealing, &weights, Some((own, config.keys.shares)), seed)?);
+        let seal: Arc<dyn SealScheme> = Arc::new(Tdh2::new(
+            &genesis.sealing,
+            &weights,
+            Some((own, config.keys.shares)),
+            seed,
+        )?);
         let peers = peers(&genesis, own, &config.peers)?;
 
         // First what may be taken by another process, so that a mistake changes nothing.
         let listener = http::bind(config.api_listen).await?;
-        let api_address =
-            listener.local_addr().map_err(|source| ServeError::Stopped { source })?;
+        let api_address = listener
+            .local_addr()
+            .map_err(|source| ServeError::Stopped { source })?;
         let (transport, transport_events) = Transport::start(TransportConfig {
             chain: genesis.chain_id(),
             own,
@@ -151,12 +167,19 @@ impl Node {
             peers,
             timing: Timing::default(),
         })?;
-        std::fs::create_dir_all(&config.data_dir)
-            .map_err(|source| NodeError::DataDir { path: config.data_dir.clone(), source })?;
-        let identity = Identity { chain: genesis.chain_id(), validator: own };
+        std::fs::create_dir_all(&config.data_dir).map_err(|source| NodeError::DataDir {
+            path: config.data_dir.clone(),
+            source,
+        })?;
+        let identity = Identity {
+            chain: genesis.chain_id(),
+            validator: own,
+        };
         let path = config.data_dir.join("node.redb");
         let store = tokio::task::spawn_blocking(move || Store::open_or_create(&path, identity));
-        let store = store.await.map_err(|error| NodeError::Stopped { reason: error.to_string() })??;
+        let store = store.await.map_err(|error| NodeError::Stopped {
+            reason: error.to_string(),
+        })??;
         let snapshot = store.snapshot()?;
         let recovered = recovery::recover(&snapshot, &genesis)?;
 
@@ -165,13 +188,19 @@ impl Node {
         let (ingress, outer) = bounded(INGRESS_MAX);
         let (writer, mut failure) = StoreWriter::start(store.clone())?;
         let contents = Arc::new(StoredContents::new(store.clone()));
-        let tools = Tools { seal, verifier: config.verifier, contents: contents.clone() };
+        let tools = Tools {
+            seal,
+            verifier: config.verifier,
+            contents: contents.clone(),
+        };
         let thread_error = |source| NodeError::Thread { source };
         let workers = Workers::start(&tools, &events).map_err(thread_error)?;
         let (stop, stopped) = watch::channel(None);
         let committed = recovered.sequencing.committed;
-        let (progress, _) =
-            watch::channel(Progress { committed, executed: recovered.sequencing.height });
+        let (progress, _) = watch::channel(Progress {
+            committed,
+            executed: recovered.sequencing.height,
+        });
         let (release, released) = tokio::sync::oneshot::channel();
         let shell = Arc::new(Shell {
             own,
@@ -196,16 +225,25 @@ impl Node {
             _released: release,
         });
         contents.attach(&shell);
-        let core_thread = core(&shell, committee, signatures, config.keys.transport, recovered, clock);
+        let core_thread = core(
+            &shell,
+            committee,
+            signatures,
+            config.keys.transport,
+            recovered,
+            clock,
+        );
         let (stop_core, stop_signal) = bounded(1);
         let (end, ended) = tokio::sync::oneshot::channel();
         let spawned = {
             let shell = shell.clone();
-            thread::Builder::new().name("conclave-core".into()).spawn(move || {
-                core_thread(&shell, &inner, &outer, &stop_signal);
-                // Nobody waits any more once the node was dropped.
-                let _ = end.send(());
-            })
+            thread::Builder::new()
+                .name("conclave-core".into())
+                .spawn(move || {
+                    core_thread(&shell, &inner, &outer, &stop_signal);
+                    // Nobody waits any more once the node was dropped.
+                    let _ = end.send(());
+                })
         };
         let core = spawned.map_err(thread_error)?;
         receive(&shell, transport_events, &ingress).map_err(thread_error)?;
@@ -272,7 +310,11 @@ impl Node {
         let joined = tokio::task::spawn_blocking(move || core.join()).await;
         self.transport.shutdown().await;
         // Everything that was queued is durable once this is.
-        let flushed = self.shell.writer.persist(crate::store::WriteBatch::new()).await;
+        let flushed = self
+            .shell
+            .writer
+            .persist(crate::store::WriteBatch::new())
+            .await;
         if !self.api.is_finished() {
             // It ends by itself: it was told to, and bounds how long open requests may take.
             let _ = (&mut self.api).await;
@@ -301,8 +343,13 @@ struct Clock {
 
 impl Clock {
     fn start() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { wall_ms: wall.as_millis() as u64, start: Instant::now() }
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            wall_ms: wall.as_millis() as u64,
+            start: Instant::now(),
+        }
     }
 
     fn now(self) -> u64 {
@@ -319,16 +366,24 @@ fn peers(
     own: ValidatorIndex,
     overrides: &BTreeMap<String, String>,
 ) -> Result<Vec<PeerConfig>, NodeError> {
-    if let Some(name) =
-        overrides.keys().find(|name| !genesis.validators.iter().any(|v| v.name == **name))
+    if let Some(name) = overrides
+        .keys()
+        .find(|name| !genesis.validators.iter().any(|v| v.name == **name))
     {
         return Err(NodeError::UnknownPeer { name: name.clone() });
     }
-    let others = genesis.validators.iter().enumerate().filter(|(i, _)| *i != usize::from(own.0));
+    let others = genesis
+        .validators
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| *i != usize::from(own.0));
     let config = others.map(|(index, validator)| PeerConfig {
         index: ValidatorIndex(index as u16),
         key: validator.transport_key,
-        address: overrides.get(&validator.name).unwrap_or(&validator.address).clone(),
+        address: overrides
+            .get(&validator.name)
+            .unwrap_or(&validator.address)
+            .clone(),
     });
     Ok(config.collect())
 }
@@ -340,12 +395,19 @@ fn prover_records(
     let mut range = KeyRange::all();
     loop {
         let page = snapshot.range(Table::Events, &range, 1024)?;
-        let Some((last, _)) = page.last() else { return Ok(records) };
+        let Some((last, _)) = page.last() else {
+            return Ok(records);
+        };
         range = KeyRange::after(last);
         for (_, value) in &page {
-            let outcome: OutcomeRecord = codec::decode(value, RECORD_BYTES_MAX)
-                .map_err(|error| RecoveryError::Damaged { what: format!("an outcome: {error}") })?;
-            outcome.events.iter().for_each(|event| count(&mut records, event));
+            let outcome: OutcomeRecord =
+                codec::decode(value, RECORD_BYTES_MAX).map_err(|error| RecoveryError::Damaged {
+                    what: format!("an outcome: {error}"),
+                })?;
+            outcome
+                .events
+                .iter()
+                .for_each(|event| count(&mut records, event));
         }
     }
 }
@@ -395,13 +457,22 @@ fn core(
             }
             let leader = replica.leader().map_or(u64::MAX, |leader| leader.0.into());
             shell.metrics.leader.store(leader, Ordering::Relaxed);
-            shell.metrics.view.store(replica.engine().view().0, Ordering::Relaxed);
-            shell.metrics.mempool.store(replica.sequencer().mempool_len() as u64, Ordering::Relaxed);
+            shell
+                .metrics
+                .view
+                .store(replica.engine().view().0, Ordering::Relaxed);
+            shell
+                .metrics
+                .mempool
+                .store(replica.sequencer().mempool_len() as u64, Ordering::Relaxed);
             wake
         };
         // What was final before the stop is executed again before anything new.
         for (block, certificate) in replay {
-            let input = sequencing::Input::Committed { blocks: vec![block], certificate };
+            let input = sequencing::Input::Committed {
+                blocks: vec![block],
+                certificate,
+            };
             step(&mut replica, Event::Sequencing(input));
         }
         let mut next = step(&mut replica, Event::Start);
@@ -425,10 +496,18 @@ fn receive(
     events: TransportEvents,
     ingress: &Sender<Event>,
 ) -> std::io::Result<()> {
-    let TransportEvents { consensus, shares, dispersal, requests, peers } = events;
-    for (name, receiver) in
-        [("conclave-votes", consensus), ("conclave-shares", shares), ("conclave-batches", dispersal)]
-    {
+    let TransportEvents {
+        consensus,
+        shares,
+        dispersal,
+        requests,
+        peers,
+    } = events;
+    for (name, receiver) in [
+        ("conclave-votes", consensus),
+        ("conclave-shares", shares),
+        ("conclave-batches", dispersal),
+    ] {
         let (shell, ingress) = (shell.clone(), ingress.clone());
         thread::Builder::new()
             .name(name.into())
@@ -445,7 +524,10 @@ fn receive_class(
     ingress: &Sender<Event>,
 ) {
     while let Some(transport::Message { from, bytes }) = receiver.blocking_recv() {
-        match codec::decode::<PeerMessage>(&bytes, bounds::SHARES_FRAME_BYTES_MAX.max(bounds::DISPERSAL_FRAME_BYTES_MAX)) {
+        match codec::decode::<PeerMessage>(
+            &bytes,
+            bounds::SHARES_FRAME_BYTES_MAX.max(bounds::DISPERSAL_FRAME_BYTES_MAX),
+        ) {
             Ok(message) => {
                 let batch = matches!(
                     message,
@@ -470,7 +552,9 @@ fn receive_class(
 async fn answer_requests(shell: Arc<Shell>, mut requests: mpsc::Receiver<IncomingRequest>) {
     let permits = Arc::new(tokio::sync::Semaphore::new(REQUESTS_AT_ONCE));
     while let Some(request) = requests.recv().await {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        let Ok(permit) = permits.clone().acquire_owned().await else {
+            return;
+        };
         let shell = shell.clone();
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -482,10 +566,14 @@ async fn answer_requests(shell: Arc<Shell>, mut requests: mpsc::Receiver<Incomin
                     return;
                 }
             };
-            let answer =
-                shell.store.snapshot().and_then(|snapshot| serve::answer(&snapshot, &question));
+            let answer = shell
+                .store
+                .snapshot()
+                .and_then(|snapshot| serve::answer(&snapshot, &question));
             match answer {
-                Ok(answer) => request.responder.respond(Bytes::from(codec::encode(&answer))),
+                Ok(answer) => request
+                    .responder
+                    .respond(Bytes::from(codec::encode(&answer))),
                 Err(error) => shell.stop(error.to_string()),
             }
         });

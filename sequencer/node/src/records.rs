@@ -50,25 +50,43 @@ pub(crate) fn put(batch: &mut WriteBatch, record: &Record) {
 fn put_sequencing(batch: &mut WriteBatch, write: &sequencing::Write) {
     use sequencing::Write;
     match write {
-        Write::Admit(id, envelope) => batch.put_value(Table::Mempool, id.as_bytes(), envelope.as_ref()),
+        Write::Admit(id, envelope) => {
+            batch.put_value(Table::Mempool, id.as_bytes(), envelope.as_ref());
+        }
         Write::Discharge(id) => batch.delete(Table::Mempool, id.as_bytes()),
         Write::Batch(id, body) => {
             batch.put_value(Table::Batches, id.as_bytes(), body.as_ref());
             batch.put(Table::Unordered, unordered(id.as_bytes(), BODY), []);
         }
         Write::Certificate(id, reference) => {
-            batch.put_value(Table::Unordered, unordered(id.as_bytes(), CERTIFICATE), reference);
+            batch.put_value(
+                Table::Unordered,
+                unordered(id.as_bytes(), CERTIFICATE),
+                reference,
+            );
         }
         Write::Ordered(id) => {
             batch.delete(Table::Unordered, unordered(id.as_bytes(), BODY));
             batch.delete(Table::Unordered, unordered(id.as_bytes(), CERTIFICATE));
         }
         Write::Block(block, certificate) => put_block(batch, block, certificate),
-        Write::Openings { height, lane, record } => {
+        Write::Openings {
+            height,
+            lane,
+            record,
+        } => {
             batch.put_value(Table::Openings, keys::height_lane(*height, *lane), record);
         }
-        Write::Delivery { rollup, height, record } => {
-            batch.put_value(Table::Deliveries, keys::rollup_height(*rollup, *height), record);
+        Write::Delivery {
+            rollup,
+            height,
+            record,
+        } => {
+            batch.put_value(
+                Table::Deliveries,
+                keys::rollup_height(*rollup, *height),
+                record,
+            );
             if !record.delivery.transactions.is_empty() {
                 let key = keys::rollup_index(*rollup, record.delivery.first);
                 batch.put_value(Table::TxHeights, key, height);
@@ -84,9 +102,19 @@ fn put_sequencing(batch: &mut WriteBatch, write: &sequencing::Write) {
             batch.put(Table::ProofIndex, index, key);
             batch.put_value(Table::Proofs, key, record.as_ref());
         }
-        Write::Snapshot { height, ledger, held } => {
-            let held = held.iter().map(|envelope| envelope.as_ref().clone()).collect();
-            let record = SnapshotRecord { ledger: ledger.snapshot(), held };
+        Write::Snapshot {
+            height,
+            ledger,
+            held,
+        } => {
+            let held = held
+                .iter()
+                .map(|envelope| envelope.as_ref().clone())
+                .collect();
+            let record = SnapshotRecord {
+                ledger: ledger.snapshot(),
+                held,
+            };
             batch.put_value(Table::LedgerSnapshots, keys::height(*height), &record);
             let oldest = Height(height.0.saturating_sub(SNAPSHOTS_KEPT_BLOCKS));
             let outdated = KeyRange::between(&[], &keys::height(oldest));
@@ -97,10 +125,16 @@ fn put_sequencing(batch: &mut WriteBatch, write: &sequencing::Write) {
 
 fn put_block(batch: &mut WriteBatch, block: &Arc<Block>, certificate: &CommitCertificate) {
     let height = block.header.height;
-    let record = BlockRecord { block: block.as_ref().clone(), certificate: certificate.clone() };
+    let record = BlockRecord {
+        block: block.as_ref().clone(),
+        certificate: certificate.clone(),
+    };
     batch.put_value(Table::Blocks, keys::height(height), &record);
     batch.put_value(Table::BlockHeights, block.id().as_bytes(), &height);
-    batch.delete_range(Table::PendingBlocks, KeyRange::prefix(&keys::height(height)));
+    batch.delete_range(
+        Table::PendingBlocks,
+        KeyRange::prefix(&keys::height(height)),
+    );
 }
 
 /// The mark that a batch's body is stored.

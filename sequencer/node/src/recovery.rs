@@ -45,10 +45,15 @@ pub(crate) fn recover(snapshot: &Snapshot, genesis: &Genesis) -> Result<Recovere
     let committed = last_height(snapshot, Table::Blocks)?;
     let (height, ledger, held) = ledger(snapshot, genesis)?;
     if height > committed {
-        return Err(damaged(format!("the ledger is at {height}, the blocks end at {committed}")));
+        return Err(damaged(format!(
+            "the ledger is at {height}, the blocks end at {committed}"
+        )));
     }
     let tip = match height.0 {
-        0 => LedgerReference { height: Height(0), root: ledger.root() },
+        0 => LedgerReference {
+            height: Height(0),
+            root: ledger.root(),
+        },
         _ => LedgerReference::of(&block(snapshot, height)?.block.header),
     };
     let replay = (height.0 + 1..=committed.0).map(|height| {
@@ -69,7 +74,11 @@ pub(crate) fn recover(snapshot: &Snapshot, genesis: &Genesis) -> Result<Recovere
         tip,
         committed,
     };
-    Ok(Recovered { agreement: agreement(snapshot, genesis, committed)?, sequencing, replay })
+    Ok(Recovered {
+        agreement: agreement(snapshot, genesis, committed)?,
+        sequencing,
+        replay,
+    })
 }
 
 fn agreement(

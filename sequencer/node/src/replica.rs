@@ -31,9 +31,15 @@ pub enum Event {
     /// Once, at the beginning.
     Start,
     /// A client's envelope.
-    Submit { ticket: u64, envelope: Box<Envelope> },
+    Submit {
+        ticket: u64,
+        envelope: Box<Envelope>,
+    },
     /// From an authenticated peer, or from ourselves.
-    Peer { from: ValidatorIndex, message: PeerMessage },
+    Peer {
+        from: ValidatorIndex,
+        message: PeerMessage,
+    },
     /// A piece of work was done.
     Done(Box<Done>),
     /// Anything else that the sequencer asked for.
@@ -58,29 +64,54 @@ pub enum Record {
 pub enum Effect {
     /// `then` may happen only once these records, and those of all earlier effects, are durable.
     /// When that fails the validator stops.
-    Durable { records: Vec<Record>, then: Vec<Effect> },
+    Durable {
+        records: Vec<Record>,
+        then: Vec<Effect>,
+    },
     /// To one validator, which may be this one.
-    Send { to: ValidatorIndex, message: PeerMessage },
+    Send {
+        to: ValidatorIndex,
+        message: PeerMessage,
+    },
     /// To all others.
     Broadcast(PeerMessage),
     /// The answer to a client.
-    Answer { ticket: u64, answer: Result<Receipt, Refusal> },
+    Answer {
+        ticket: u64,
+        answer: Result<Receipt, Refusal>,
+    },
     /// To be run elsewhere; gives [`Event::Done`].
     Work(Work),
     /// Missing batches, openings or shares.
     Fetch(Fetch),
     /// A missing block; gives [`agreement::Input::Block`].
-    FetchBlock { block: BlockId, from: ValidatorIndex },
+    FetchBlock {
+        block: BlockId,
+        from: ValidatorIndex,
+    },
     /// Committed blocks after our own; gives [`agreement::Input::Synced`].
-    Sync { height: Height, from: ValidatorIndex },
+    Sync {
+        height: Height,
+        from: ValidatorIndex,
+    },
     /// Readers see the new ledger from now on.
     Executed(Box<Published>),
     /// Blocks became final.
-    Committed { blocks: Vec<Arc<Block>>, certificate: CommitCertificate },
+    Committed {
+        blocks: Vec<Arc<Block>>,
+        certificate: CommitCertificate,
+    },
     /// Own submissions became final, each with the milliseconds since its admission.
-    Finalised { height: Height, envelopes: Vec<(EnvelopeId, u64)> },
+    Finalised {
+        height: Height,
+        envelopes: Vec<(EnvelopeId, u64)>,
+    },
     /// A peer broke the protocol.
-    Misbehaviour { validator: ValidatorIndex, what: String, evidence: Option<Box<Evidence>> },
+    Misbehaviour {
+        validator: ValidatorIndex,
+        what: String,
+        evidence: Option<Box<Evidence>>,
+    },
     /// The validator must stop.
     Stop { reason: String },
     /// Call with [`Event::Tick`] at this time.
@@ -143,13 +174,25 @@ impl Replica {
                 self.sequenced(initial, &mut effects, &mut inner);
             }
             Event::Submit { ticket, envelope } => {
-                inner.push_back(Inner::ToSequencer(sequencing::Input::Submit { ticket, envelope }));
+                inner.push_back(Inner::ToSequencer(sequencing::Input::Submit {
+                    ticket,
+                    envelope,
+                }));
             }
-            Event::Peer { from, message: PeerMessage::Agreement(message) } => {
+            Event::Peer {
+                from,
+                message: PeerMessage::Agreement(message),
+            } => {
                 inner.push_back(Inner::ToEngine(message.into_input(from)));
             }
-            Event::Peer { from, message: PeerMessage::Sequencing(message) } => {
-                inner.push_back(Inner::ToSequencer(sequencing::Input::Message { from, message }));
+            Event::Peer {
+                from,
+                message: PeerMessage::Sequencing(message),
+            } => {
+                inner.push_back(Inner::ToSequencer(sequencing::Input::Message {
+                    from,
+                    message,
+                }));
             }
             Event::Done(done) => {
                 inner.push_back(Inner::ToSequencer(sequencing::Input::Done(done)));
@@ -196,12 +239,21 @@ impl Replica {
         for action in step.actions {
             match action {
                 Action::Send { to, message } => {
-                    then.push(Effect::Send { to, message: PeerMessage::Agreement(message) });
+                    then.push(Effect::Send {
+                        to,
+                        message: PeerMessage::Agreement(message),
+                    });
                 }
                 Action::Broadcast(message) => {
                     then.push(Effect::Broadcast(PeerMessage::Agreement(message)));
                 }
-                Action::RequestPayload { view, parent_time, ancestors, due, .. } => {
+                Action::RequestPayload {
+                    view,
+                    parent_time,
+                    ancestors,
+                    due,
+                    ..
+                } => {
                     inner.push_back(Inner::ToSequencer(sequencing::Input::PayloadWanted {
                         view,
                         parent_time,
@@ -213,10 +265,19 @@ impl Replica {
                     let check = sequencing::Input::Check { block, ancestors };
                     inner.push_back(Inner::ToSequencer(check));
                 }
-                Action::Committed { blocks, certificate } => {
+                Action::Committed {
+                    blocks,
+                    certificate,
+                } => {
                     let (kept, shown) = (blocks.clone(), certificate.clone());
-                    effects.push(Effect::Committed { blocks: kept, certificate: shown });
-                    let committed = sequencing::Input::Committed { blocks, certificate };
+                    effects.push(Effect::Committed {
+                        blocks: kept,
+                        certificate: shown,
+                    });
+                    let committed = sequencing::Input::Committed {
+                        blocks,
+                        certificate,
+                    };
                     inner.push_back(Inner::ToSequencer(committed));
                 }
                 Action::FetchBlock { block, from } => {
@@ -224,12 +285,22 @@ impl Replica {
                 }
                 Action::Behind { height, from } => effects.push(Effect::Sync { height, from }),
                 Action::WakeAt(at) => self.engine_wake = at,
-                Action::Misbehaviour { validator, evidence } => {
+                Action::Misbehaviour {
+                    validator,
+                    evidence,
+                } => {
                     let what = format!("{evidence:?}");
                     let evidence = Some(evidence);
-                    effects.push(Effect::Misbehaviour { validator, what, evidence });
+                    effects.push(Effect::Misbehaviour {
+                        validator,
+                        what,
+                        evidence,
+                    });
                 }
-                Action::Fork { committed, certificate } => {
+                Action::Fork {
+                    committed,
+                    certificate,
+                } => {
                     let reason = format!(
                         "[CV-NODE-001] blocks {committed} and {} are both final at height {}: more \
                          than f validators are faulty; stop all nodes and compare their stores",
@@ -258,10 +329,16 @@ impl Replica {
                     let records = writes.into_iter().map(Record::Sequencing).collect();
                     let mut later = Vec::new();
                     self.sequenced(then, &mut later, inner);
-                    effects.push(Effect::Durable { records, then: later });
+                    effects.push(Effect::Durable {
+                        records,
+                        then: later,
+                    });
                 }
                 Action::Send { to, message } => {
-                    effects.push(Effect::Send { to, message: PeerMessage::Sequencing(message) });
+                    effects.push(Effect::Send {
+                        to,
+                        message: PeerMessage::Sequencing(message),
+                    });
                 }
                 Action::Broadcast(message) => {
                     effects.push(Effect::Broadcast(PeerMessage::Sequencing(message)));
@@ -269,7 +346,13 @@ impl Replica {
                 Action::Answer { ticket, answer } => {
                     effects.push(Effect::Answer { ticket, answer });
                 }
-                Action::Payload { view, batches, time, ledger_height, ledger_root } => {
+                Action::Payload {
+                    view,
+                    batches,
+                    time,
+                    ledger_height,
+                    ledger_root,
+                } => {
                     inner.push_back(Inner::ToEngine(agreement::Input::Payload {
                         view,
                         batches,
@@ -293,7 +376,11 @@ impl Replica {
                 }
                 Action::Misbehaviour { validator, what } => {
                     let what = what.to_owned();
-                    effects.push(Effect::Misbehaviour { validator, what, evidence: None });
+                    effects.push(Effect::Misbehaviour {
+                        validator,
+                        what,
+                        evidence: None,
+                    });
                 }
                 Action::Stop { reason } => effects.push(Effect::Stop { reason }),
                 Action::WakeAt(at) => self.sequencer_wake = at,

@@ -33,7 +33,10 @@ pub(crate) enum Request {
 pub(crate) enum Response {
     Block(Option<Box<Block>>),
     /// Ascending and gap-free, and the certificate of the last one.
-    Blocks { blocks: Vec<Block>, certificate: Option<CommitCertificate> },
+    Blocks {
+        blocks: Vec<Block>,
+        certificate: Option<CommitCertificate>,
+    },
     Batch(Option<Box<Batch>>),
     Shares(Option<ShareBundle>),
 }
@@ -64,7 +67,9 @@ fn find_block(snapshot: &Snapshot, id: BlockId) -> Result<Option<Block>, StoreEr
     }
     // Few blocks are on their way at a time, and their keys start with a height we do not know.
     let pending = snapshot.range(Table::PendingBlocks, &KeyRange::all(), 256)?;
-    let found = pending.into_iter().find(|(key, _)| key.get(8..) == Some(id.as_bytes().as_slice()));
+    let found = pending
+        .into_iter()
+        .find(|(key, _)| key.get(8..) == Some(id.as_bytes().as_slice()));
     Ok(found.and_then(|(_, value)| codec::decode(&value, RECORD_BYTES_MAX).ok()))
 }
 
@@ -73,12 +78,16 @@ fn blocks(snapshot: &Snapshot, from: Height) -> Result<Response, StoreError> {
     let (mut blocks, mut certificate, mut certified, mut bytes) = (Vec::new(), None, 0, 0);
     for height in from.0..from.0.saturating_add(BLOCKS_MAX) {
         let key = keys::height(Height(height));
-        let Some(value) = snapshot.get(Table::Blocks, key)? else { break };
+        let Some(value) = snapshot.get(Table::Blocks, key)? else {
+            break;
+        };
         bytes += value.len();
         if bytes > BLOCKS_BYTES && certified > 0 {
             break;
         }
-        let Ok(record) = codec::decode::<BlockRecord>(&value, RECORD_BYTES_MAX) else { break };
+        let Ok(record) = codec::decode::<BlockRecord>(&value, RECORD_BYTES_MAX) else {
+            break;
+        };
         let own = record.certificate.block == record.block.id();
         blocks.push(record.block);
         if own {
@@ -87,5 +96,8 @@ fn blocks(snapshot: &Snapshot, from: Height) -> Result<Response, StoreError> {
         }
     }
     blocks.truncate(certified);
-    Ok(Response::Blocks { blocks, certificate })
+    Ok(Response::Blocks {
+        blocks,
+        certificate,
+    })
 }

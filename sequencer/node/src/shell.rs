@@ -72,7 +72,7 @@ impl Shell {
     /// Carries out one effect. [`Effect::WakeAt`] is the caller's.
     pub(crate) fn perform(self: &Arc<Self>, effect: Effect) {
         match effect {
-            Effect::Durable { records, then } => self.persist(records, then),
+            Effect::Durable { records, then } => self.persist(&records, then),
             Effect::Send { to, message } if to == self.own => {
                 self.give(Event::Peer { from: to, message });
             }
@@ -85,7 +85,7 @@ impl Shell {
             Effect::Broadcast(message) => self.broadcast(&message),
             Effect::Answer { ticket, answer } => self.answer(ticket, answer),
             Effect::Work(work) => self.work(work),
-            Effect::Fetch(fetch) => self.fetch(fetch),
+            Effect::Fetch(fetch) => self.fetch(&fetch),
             Effect::FetchBlock { block, from } => self.fetch_block(block, from),
             Effect::Sync { height, from } => self.sync(height, from),
             Effect::Committed { blocks, .. } => {
@@ -93,12 +93,15 @@ impl Shell {
                     let height = last.header.height;
                     self.committed.store(height.0, Ordering::Relaxed);
                     self.metrics.committed(last, blocks.len());
-                    self.progress.send_modify(|progress| progress.committed = height);
+                    self.progress
+                        .send_modify(|progress| progress.committed = height);
                 }
             }
             Effect::Executed(published) => self.executed(*published),
             Effect::Finalised { height, envelopes } => self.finalised(height, &envelopes),
-            Effect::Misbehaviour { validator, what, .. } => {
+            Effect::Misbehaviour {
+                validator, what, ..
+            } => {
                 tracing::warn!(validator = validator.0, what, "a peer broke the protocol");
                 self.metrics.misbehaviour();
             }
@@ -124,14 +127,14 @@ impl Shell {
         let _ = self.events.send(event);
     }
 
-    fn persist(self: &Arc<Self>, records: Vec<Record>, then: Vec<Effect>) {
+    fn persist(self: &Arc<Self>, records: &[Record], then: Vec<Effect>) {
         if records.is_empty() && self.outstanding.load(Ordering::Acquire) == 0 {
             then.into_iter().for_each(|effect| self.perform(effect));
             return;
         }
         let mut batch = WriteBatch::new();
         let mut ended = Vec::new();
-        for record in &records {
+        for record in records {
             records::put(&mut batch, record);
             if let Record::Sequencing(sequencing::Write::Fate(id, _)) = record {
                 ended.push(*id);
@@ -184,7 +187,9 @@ impl Shell {
         match &answer {
             Ok(receipt) => {
                 self.metrics.admitted();
-                lock(&self.stages).entry(receipt.envelope).or_insert(Stage::Pending);
+                lock(&self.stages)
+                    .entry(receipt.envelope)
+                    .or_insert(Stage::Pending);
                 lock(&self.timeline).of(receipt.envelope).acknowledged_us =
                     Some(timeline::now_us());
             }
@@ -214,10 +219,15 @@ impl Shell {
     fn executed(&self, published: sequencing::Published) {
         self.metrics.executed(&published);
         let mut provers = lock(&self.provers);
-        published.executed.events.iter().for_each(|event| count(&mut provers, event));
+        published
+            .executed
+            .events
+            .iter()
+            .for_each(|event| count(&mut provers, event));
         drop(provers);
         *lock(&self.ledger) = published.ledger;
-        self.progress.send_modify(|progress| progress.executed = published.height);
+        self.progress
+            .send_modify(|progress| progress.executed = published.height);
     }
 
     // ---- fetching ---------------------------------------------------------------------------
@@ -237,9 +247,9 @@ impl Shell {
         });
     }
 
-    fn fetch(self: &Arc<Self>, fetch: Fetch) {
+    fn fetch(self: &Arc<Self>, fetch: &Fetch) {
         let shell = Arc::clone(self);
-        match fetch {
+        match *fetch {
             Fetch::Batch { id, holders } => {
                 let key = id.as_bytes().to_vec();
                 self.once(key, async move { shell.fetch_batch(id, holders).await });
@@ -254,18 +264,23 @@ impl Shell {
     }
 
     async fn fetch_batch(&self, id: BatchId, holders: Signers) {
-        let stored = self.store.snapshot().and_then(|snapshot| {
-            snapshot.get_value::<Batch>(Table::Batches, id.as_bytes())
-        });
+        let stored = self
+            .store
+            .snapshot()
+            .and_then(|snapshot| snapshot.get_value::<Batch>(Table::Batches, id.as_bytes()));
         match stored {
             Ok(Some(batch)) => {
-                return self.give(Event::Sequencing(sequencing::Input::Fetched(Arc::new(batch))));
+                return self.give(Event::Sequencing(sequencing::Input::Fetched(Arc::new(
+                    batch,
+                ))));
             }
             Ok(None) => {}
             Err(error) => return self.stop(error.to_string()),
         }
-        let mut holders: Vec<ValidatorIndex> =
-            holders.iter().filter(|holder| *holder != self.own).collect();
+        let mut holders: Vec<ValidatorIndex> = holders
+            .iter()
+            .filter(|holder| *holder != self.own)
+            .collect();
         holders.shuffle(&mut rand::thread_rng());
         for holder in holders {
             if let Some(Response::Batch(Some(batch))) = self.ask(holder, Request::Batch(id)).await
@@ -283,7 +298,11 @@ impl Shell {
         });
         match record {
             Ok(Some(record)) => {
-                let input = sequencing::Input::Reopened { height, lane, record };
+                let input = sequencing::Input::Reopened {
+                    height,
+                    lane,
+                    record,
+                };
                 self.give(Event::Sequencing(input));
             }
             Ok(None) => {
@@ -299,7 +318,10 @@ impl Shell {
             let request = Request::Shares { height, lane };
             if let Some(Response::Shares(Some(bundle))) = self.ask(peer.index, request).await {
                 let message = PeerMessage::Sequencing(sequencing::Message::Shares(bundle));
-                self.give(Event::Peer { from: peer.index, message });
+                self.give(Event::Peer {
+                    from: peer.index,
+                    message,
+                });
             }
         }
     }
@@ -309,7 +331,8 @@ impl Shell {
         let mut key = block.as_bytes().to_vec();
         key.extend(from.0.to_be_bytes());
         self.once(key, async move {
-            if let Some(Response::Block(Some(block))) = shell.ask(from, Request::Block(block)).await {
+            if let Some(Response::Block(Some(block))) = shell.ask(from, Request::Block(block)).await
+            {
                 let input = agreement::Input::Block { from, block };
                 shell.give(Event::Agreement(Box::new(input)));
             }
@@ -320,8 +343,12 @@ impl Shell {
     fn sync(self: &Arc<Self>, height: Height, from: ValidatorIndex) {
         let shell = Arc::clone(self);
         self.once(b"sync".to_vec(), async move {
-            let mut peers: Vec<ValidatorIndex> =
-                shell.transport.peers().iter().map(|peer| peer.index).collect();
+            let mut peers: Vec<ValidatorIndex> = shell
+                .transport
+                .peers()
+                .iter()
+                .map(|peer| peer.index)
+                .collect();
             peers.retain(|peer| *peer != from);
             peers.insert(0, from);
             for peer in peers {
@@ -329,12 +356,18 @@ impl Shell {
                 if next > height {
                     return;
                 }
-                let Some(Response::Blocks { blocks, certificate: Some(certificate) }) =
-                    shell.ask(peer, Request::Blocks { from: next }).await
+                let Some(Response::Blocks {
+                    blocks,
+                    certificate: Some(certificate),
+                }) = shell.ask(peer, Request::Blocks { from: next }).await
                 else {
                     continue;
                 };
-                let input = agreement::Input::Synced { from: peer, blocks, certificate };
+                let input = agreement::Input::Synced {
+                    from: peer,
+                    blocks,
+                    certificate,
+                };
                 shell.give(Event::Agreement(Box::new(input)));
                 return;
             }
@@ -343,7 +376,11 @@ impl Shell {
 
     async fn ask(&self, peer: ValidatorIndex, request: Request) -> Option<Response> {
         let bytes = Bytes::from(codec::encode(&request));
-        let answer = self.transport.request(peer, bytes, REQUEST_TIMEOUT).await.ok()?;
+        let answer = self
+            .transport
+            .request(peer, bytes, REQUEST_TIMEOUT)
+            .await
+            .ok()?;
         match codec::decode(&answer, bounds::RESPONSE_BYTES_MAX) {
             Ok(response) => Some(response),
             Err(error) => {

@@ -45,7 +45,9 @@ impl Timeline {
 
 /// Microseconds since the Unix epoch.
 pub(crate) fn now_us() -> u64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let elapsed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     elapsed.as_micros() as u64
 }
 

@@ -54,5 +54,8 @@ fn spawn(
             }
         }
     };
-    thread::Builder::new().name(name.into()).spawn(run).map(drop)
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(run)
+        .map(drop)
 }

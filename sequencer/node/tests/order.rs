@@ -85,7 +85,10 @@ async fn three_go_on_without_the_fourth_and_it_catches_up() {
     }
     let returned = network.start(3).await;
     returned.executed(last).await;
-    assert_eq!(delivered(&returned, ROLLUP, last), delivered(&nodes[0], ROLLUP, last));
+    assert_eq!(
+        delivered(&returned, ROLLUP, last),
+        delivered(&nodes[0], ROLLUP, last)
+    );
     nodes.push(returned);
     for node in nodes {
         node.stop().await;

@@ -19,7 +19,11 @@ pub(crate) struct ChainChecker {
 impl ChainChecker {
     pub(crate) fn new(genesis: &Genesis, nodes: usize) -> Self {
         Self {
-            weights: genesis.validators.iter().map(|validator| validator.weight).collect(),
+            weights: genesis
+                .validators
+                .iter()
+                .map(|validator| validator.weight)
+                .collect(),
             genesis: BlockId::genesis(genesis.chain_id()),
             blocks: BTreeMap::new(),
             reported: vec![None; nodes],
@@ -31,7 +35,9 @@ impl ChainChecker {
     }
 
     pub(crate) fn height(&self) -> Height {
-        self.blocks.last_key_value().map_or(Height(0), |(height, _)| *height)
+        self.blocks
+            .last_key_value()
+            .map_or(Height(0), |(height, _)| *height)
     }
 
     pub(crate) fn committed(
@@ -43,7 +49,10 @@ impl ChainChecker {
         let signed: u16 = (0..)
             .zip(&self.weights)
             .filter(|(index, _)| {
-                certificate.aggregate.signers.contains(conclave_types::ValidatorIndex(*index))
+                certificate
+                    .aggregate
+                    .signers
+                    .contains(conclave_types::ValidatorIndex(*index))
             })
             .map(|(_, weight)| *weight)
             .sum();
@@ -52,7 +61,10 @@ impl ChainChecker {
             let what = format!("node {node} committed on weight {signed} of {total}");
             return Err(Violation::new("certified", what));
         }
-        if blocks.last().is_none_or(|last| last.id() != certificate.block) {
+        if blocks
+            .last()
+            .is_none_or(|last| last.id() != certificate.block)
+        {
             let what = format!("node {node} committed under another block's certificate");
             return Err(Violation::new("certified", what));
         }
@@ -74,7 +86,8 @@ impl ChainChecker {
         let id = block.id();
         if let Some((known, _)) = self.blocks.get(&height) {
             if *known != id {
-                let what = format!("two blocks at height {height}: {known} and, at node {node}, {id}");
+                let what =
+                    format!("two blocks at height {height}: {known} and, at node {node}, {id}");
                 return Err(Violation::new("agreement", what));
             }
             return Ok(());

@@ -39,7 +39,10 @@ impl ContentsChecker {
     pub(crate) fn acknowledged(&mut self, envelope: &Envelope) {
         let expiry = envelope.header.core.expiry;
         let id = envelope.header.id();
-        self.promises.entry(id).or_insert(Promise { expiry, delivered: None });
+        self.promises.entry(id).or_insert(Promise {
+            expiry,
+            delivered: None,
+        });
     }
 
     pub(crate) fn restarted(&mut self, node: usize) {
@@ -89,8 +92,10 @@ impl ContentsChecker {
                 self.delivered += 1;
                 let promise = self.promises.entry(entry.envelope);
                 // It may be ordered before its acknowledgement reaches the client.
-                let promise =
-                    promise.or_insert(Promise { expiry: Height(u64::MAX), delivered: None });
+                let promise = promise.or_insert(Promise {
+                    expiry: Height(u64::MAX),
+                    delivered: None,
+                });
                 if promise.delivered.replace(height).is_some() {
                     return no_loss(format!("envelope {} is delivered twice", entry.envelope));
                 }
@@ -111,7 +116,10 @@ impl ContentsChecker {
 
     pub(crate) fn pending(&self, height: Height) -> String {
         let open: Vec<String> = self.open(height).take(3).map(ToString::to_string).collect();
-        format!("{} envelopes not delivered, such as {open:?}", self.open(height).count())
+        format!(
+            "{} envelopes not delivered, such as {open:?}",
+            self.open(height).count()
+        )
     }
 
     pub(crate) fn counts(&self) -> (u64, u64) {

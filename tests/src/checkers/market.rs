@@ -23,9 +23,10 @@ pub(crate) struct MarketChecker {
 
 impl MarketChecker {
     pub(crate) fn new(genesis: &Genesis) -> Self {
-        let money = genesis.allocations.iter().map(|allocation| {
-            u128::from(allocation.balance.0) + u128::from(allocation.fees.0)
-        });
+        let money = genesis
+            .allocations
+            .iter()
+            .map(|allocation| u128::from(allocation.balance.0) + u128::from(allocation.fees.0));
         Self {
             supply: money.sum(),
             seen: Height(0),
@@ -67,7 +68,11 @@ impl MarketChecker {
     fn event(&mut self, event: &LedgerEvent) -> Result<(), Violation> {
         let broken = |what| Err(Violation::new("settlement", what));
         match event {
-            LedgerEvent::RangeSettled { auction, range, new_root } => {
+            LedgerEvent::RangeSettled {
+                auction,
+                range,
+                new_root,
+            } => {
                 if !self.ranges.insert(*auction) {
                     return broken(format!("auction {auction} settles twice"));
                 }
@@ -114,13 +119,24 @@ impl MarketChecker {
     pub(crate) fn pending(&self, ledger: &Ledger) -> String {
         let phase = |auction: &conclave_market::Auction| {
             let phase: String = format!("{:?}", auction.phase).chars().take(60).collect();
-            format!("{} of {}: {phase} max {}", auction.id, auction.rollup(), auction.max_price)
+            format!(
+                "{} of {}: {phase} max {}",
+                auction.id,
+                auction.rollup(),
+                auction.max_price
+            )
         };
-        let auctions: Vec<String> =
-            ledger.auctions().filter(|auction| !auction.is_finished()).map(phase).collect();
+        let auctions: Vec<String> = ledger
+            .auctions()
+            .filter(|auction| !auction.is_finished())
+            .map(phase)
+            .collect();
         let funds: Vec<u64> = ledger.rollups().map(|(_, rollup)| rollup.fund.0).collect();
         let provers: Vec<String> = ledger.provers().map(|(_, p)| format!("{p:?}")).collect();
-        format!("{:?}, funds {funds:?}, auctions {auctions:?}, provers {provers:?}", self.unsettled(ledger))
+        format!(
+            "{:?}, funds {funds:?}, auctions {auctions:?}, provers {provers:?}",
+            self.unsettled(ledger)
+        )
     }
 
     pub(crate) fn finish(&self, ledgers: &[Arc<Ledger>]) -> Result<(), Violation> {

@@ -101,7 +101,9 @@ impl Checkers {
         let newest = ledgers.iter().max_by_key(|ledger| ledger.height());
         let Some(newest) = newest else { return false };
         self.contents.is_done(self.chain.height())
-            && ledgers.iter().all(|ledger| ledger.height().0 + 3 >= newest.height().0)
+            && ledgers
+                .iter()
+                .all(|ledger| ledger.height().0 + 3 >= newest.height().0)
             && self.market.is_done(newest)
     }
 
@@ -114,7 +116,9 @@ impl Checkers {
     pub(crate) fn stuck(&self, ledgers: &[Arc<Ledger>]) -> Violation {
         let heights: Vec<u64> = ledgers.iter().map(|ledger| ledger.height().0).collect();
         let newest = ledgers.iter().max_by_key(|ledger| ledger.height());
-        let market = newest.map(|ledger| self.market.pending(ledger)).unwrap_or_default();
+        let market = newest
+            .map(|ledger| self.market.pending(ledger))
+            .unwrap_or_default();
         let missing = self.contents.pending(self.chain.height());
         let what = format!(
             "not done long after the network healed: committed {}, executed {heights:?}; {missing}; \

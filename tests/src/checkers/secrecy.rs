@@ -16,7 +16,9 @@ pub(crate) struct SecrecyChecker {
 
 impl SecrecyChecker {
     pub(crate) fn new(nodes: usize) -> Self {
-        Self { known: vec![BTreeSet::new(); nodes] }
+        Self {
+            known: vec![BTreeSet::new(); nodes],
+        }
     }
 
     pub(crate) fn committed(&mut self, node: usize, blocks: &[Arc<Block>]) {
@@ -24,11 +26,16 @@ impl SecrecyChecker {
     }
 
     pub(crate) fn sent(&self, from: usize, message: &PeerMessage) -> Result<(), Violation> {
-        let PeerMessage::Sequencing(Message::Shares(bundle)) = message else { return Ok(()) };
+        let PeerMessage::Sequencing(Message::Shares(bundle)) = message else {
+            return Ok(());
+        };
         if self.known[from].contains(&bundle.block) {
             return Ok(());
         }
-        let what = format!("node {from} sent shares of block {}, which is not final", bundle.block);
+        let what = format!(
+            "node {from} sent shares of block {}, which is not final",
+            bundle.block
+        );
         Err(Violation::new("secrecy", what))
     }
 }

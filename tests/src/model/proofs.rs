@@ -14,7 +14,10 @@ pub(crate) fn genesis_root() -> StateRoot {
 
 /// The state after one more transaction. Those that start with a 0 are invalid and excluded.
 pub(crate) fn next_root(root: StateRoot, transaction: &[u8]) -> StateRoot {
-    let hasher = Domain::Simulation.hasher().part(b"transition").part(root.as_bytes());
+    let hasher = Domain::Simulation
+        .hasher()
+        .part(b"transition")
+        .part(root.as_bytes());
     StateRoot(hasher.part(transaction).digest())
 }
 
@@ -42,7 +45,10 @@ pub(crate) fn prove(
 }
 
 fn seal(statement: &Statement, excluded: &[u32]) -> Vec<u8> {
-    let mut hasher = Domain::Simulation.hasher().part(b"proof").part(&statement.digest().0);
+    let mut hasher = Domain::Simulation
+        .hasher()
+        .part(b"proof")
+        .part(&statement.digest().0);
     for position in excluded {
         hasher = hasher.part(&position.to_le_bytes());
     }
@@ -67,12 +73,16 @@ impl Verifier for ModelVerifier {
     ) -> Result<(), ProofRejected> {
         let mut expected = statement.clone();
         let (right, _) = prove(&mut expected, contents);
-        let valid = expected == *statement && right == excluded && seal(statement, excluded) == proof;
+        let valid =
+            expected == *statement && right == excluded && seal(statement, excluded) == proof;
         match valid {
             true => Ok(()),
             false => {
                 let reason = "the model proof is not of this statement".into();
-                Err(ProofRejected { code: "CV-SIM-001", reason })
+                Err(ProofRejected {
+                    code: "CV-SIM-001",
+                    reason,
+                })
             }
         }
     }

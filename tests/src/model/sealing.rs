@@ -23,11 +23,18 @@ pub(crate) struct ModelSeal {
 
 impl ModelSeal {
     pub(crate) fn new(seed: u64, own: Option<ValidatorIndex>, committee: Committee) -> Self {
-        Self { seed, own, committee }
+        Self {
+            seed,
+            own,
+            committee,
+        }
     }
 
     fn hash(&self, what: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-        let mut hasher = Domain::Simulation.hasher().part(what).part(&self.seed.to_le_bytes());
+        let mut hasher = Domain::Simulation
+            .hasher()
+            .part(what)
+            .part(&self.seed.to_le_bytes());
         for part in parts {
             hasher = hasher.part(part);
         }
@@ -94,14 +101,20 @@ impl ModelSeal {
     fn cover(&self, m: &Point, body: &mut [u8]) {
         for (block, chunk) in body.chunks_mut(32).enumerate() {
             let pad = self.hash(b"body", &[&m.0, &(block as u64).to_le_bytes()]);
-            chunk.iter_mut().zip(&pad).for_each(|(byte, pad)| *byte ^= pad);
+            chunk
+                .iter_mut()
+                .zip(&pad)
+                .for_each(|(byte, pad)| *byte ^= pad);
         }
     }
 }
 
 fn label(core: &EnvelopeCore, body_bytes: usize, body_digest: &Digest) -> Digest {
     let hasher = Domain::SealLabel.hasher().part(&codec::encode(core));
-    hasher.part(&(body_bytes as u64).to_le_bytes()).part(&body_digest.0).digest()
+    hasher
+        .part(&(body_bytes as u64).to_le_bytes())
+        .part(&body_digest.0)
+        .digest()
 }
 
 fn key_of(header: &EnvelopeHeader) -> Option<&SealedKey> {
@@ -115,7 +128,11 @@ impl SealScheme for ModelSeal {
     fn check(&self, headers: &[&EnvelopeHeader]) -> Vec<bool> {
         let valid = |header: &&EnvelopeHeader| {
             key_of(header).is_some_and(|key| {
-                let label = label(&header.core, header.body_bytes as usize, &header.body_digest);
+                let label = label(
+                    &header.core,
+                    header.body_bytes as usize,
+                    &header.body_digest,
+                );
                 key.c_bar.0 == self.hash(b"proof", &[&label.0, &key.c.0, &key.d.0])
             })
         };
@@ -123,7 +140,9 @@ impl SealScheme for ModelSeal {
     }
 
     fn share_points(&self, headers: &[&EnvelopeHeader]) -> Vec<Vec<Point>> {
-        let Some(own) = self.own else { return Vec::new() };
+        let Some(own) = self.own else {
+            return Vec::new();
+        };
         let points = |at| {
             let share = |header: &&EnvelopeHeader| {
                 self.share(own, at, &key_of(header).expect("sealed headers only").c)
@@ -139,7 +158,10 @@ impl SealScheme for ModelSeal {
         _: &[&EnvelopeHeader],
         points: Vec<Vec<Point>>,
     ) -> Option<ShareBundle> {
-        let proof = BatchedDleq { challenge: Scalar([0; 32]), response: Scalar([0; 32]) };
+        let proof = BatchedDleq {
+            challenge: Scalar([0; 32]),
+            response: Scalar([0; 32]),
+        };
         Some(ShareBundle {
             block: context.block,
             height: context.height,
@@ -157,7 +179,10 @@ impl SealScheme for ModelSeal {
         bundles: &[ShareBundle],
     ) -> OpenResult {
         let (mut honest, mut liars) = (Signers::default(), Vec::new());
-        for bundle in bundles.iter().filter(|bundle| ShareContext::of(bundle) == context) {
+        for bundle in bundles
+            .iter()
+            .filter(|bundle| ShareContext::of(bundle) == context)
+        {
             let node = Self::new(self.seed, Some(bundle.signer), self.committee.clone());
             if bundle.shares == node.share_points(headers) {
                 honest.insert(bundle.signer);
@@ -166,7 +191,10 @@ impl SealScheme for ModelSeal {
             }
         }
         if !self.committee.has_quorum(&honest) {
-            return OpenResult { verdicts: None, liars };
+            return OpenResult {
+                verdicts: None,
+                liars,
+            };
         }
         let open = |header: &&EnvelopeHeader| {
             let key = key_of(header).expect("sealed headers only");
@@ -177,12 +205,19 @@ impl SealScheme for ModelSeal {
                 false => Verdict::Malformed,
             }
         };
-        OpenResult { verdicts: Some(headers.iter().map(open).collect()), liars }
+        OpenResult {
+            verdicts: Some(headers.iter().map(open).collect()),
+            liars,
+        }
     }
 
     fn verify_openings(&self, openings: &[(&EnvelopeHeader, Point)]) -> Vec<bool> {
         let verify = |(header, m): &(&EnvelopeHeader, Point)| {
-            let label = label(&header.core, header.body_bytes as usize, &header.body_digest);
+            let label = label(
+                &header.core,
+                header.body_bytes as usize,
+                &header.body_digest,
+            );
             key_of(header).is_some_and(|key| self.commitment(m, &label) == key.c)
         };
         openings.iter().map(verify).collect()
@@ -217,8 +252,10 @@ impl Sealer {
             Self::Model(model) => model.seal(core, plaintext, random, payer, broken),
             Self::Real(key) => {
                 core.bucket = conclave_seal::bucket_for(plaintext.len()).expect("small plaintexts");
-                conclave_seal::seal(&key.key, core, plaintext, random, |digest| payer.sign(digest))
-                    .expect("seals")
+                conclave_seal::seal(&key.key, core, plaintext, random, |digest| {
+                    payer.sign(digest)
+                })
+                .expect("seals")
             }
         }
     }

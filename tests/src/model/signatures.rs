@@ -16,7 +16,10 @@ impl ModelSignatures {
     }
 
     fn signature(&self, signer: ValidatorIndex, message: &Digest) -> [u8; 48] {
-        let hasher = Domain::Simulation.hasher().part(b"signature").part(&self.seed.to_le_bytes());
+        let hasher = Domain::Simulation
+            .hasher()
+            .part(b"signature")
+            .part(&self.seed.to_le_bytes());
         let wide = hasher.part(&signer.0.to_le_bytes()).part(&message.0).wide();
         let mut signature = [0; 48];
         signature.copy_from_slice(&wide[..48]);
@@ -39,7 +42,9 @@ impl Signatures for ModelSignatures {
 
     fn aggregate(&self, signatures: &[BlsSignature]) -> Option<BlsSignature> {
         let mut sum = [0; 48];
-        signatures.iter().for_each(|signature| xor(&mut sum, &signature.0));
+        signatures
+            .iter()
+            .for_each(|signature| xor(&mut sum, &signature.0));
         (!signatures.is_empty()).then_some(BlsSignature(sum))
     }
 

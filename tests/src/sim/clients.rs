@@ -24,7 +24,10 @@ impl Payer {
     pub(crate) fn new(seed: u64, number: u8) -> Self {
         let mut bytes = [number; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        Self { key: EdSecret::from_seed(&bytes), sequence: 0 }
+        Self {
+            key: EdSecret::from_seed(&bytes),
+            sequence: 0,
+        }
     }
 
     pub(crate) fn account(&self) -> AccountId {
@@ -82,7 +85,11 @@ impl Payer {
         };
         let transactions: Vec<Vec<u8>> = (0..count).map(|_| transaction(random)).collect();
         let plaintext = conclave_seal::encode_transactions(&transactions).expect("fits");
-        let ahead = if random.gen_bool(0.1) { random.gen_range(1..6) } else { 10_000 };
+        let ahead = if random.gen_bool(0.1) {
+            random.gen_range(1..6)
+        } else {
+            10_000
+        };
         let core = self.core(chain, rollup, Height(height.0 + ahead));
         let broken = random.gen_bool(0.05);
         sealer.seal(core, &plaintext, random, &self.key, broken)
@@ -93,7 +100,10 @@ impl Payer {
 pub(crate) fn config(rollup: RollupId, owner: AccountId) -> RollupConfig {
     let policy = match rollup == UNPROVEN {
         true => ProofPolicy::None,
-        false => ProofPolicy::Any { systems: vec![ProofSystem::Winterfell], required: 1 },
+        false => ProofPolicy::Any {
+            systems: vec![ProofSystem::Winterfell],
+            required: 1,
+        },
     };
     RollupConfig {
         name: format!("rollup-{rollup}"),

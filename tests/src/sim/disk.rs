@@ -75,18 +75,31 @@ impl Disk {
                 let height = block.header.height;
                 self.pending_blocks.retain(|(at, _), _| *at != height);
                 self.heights.insert(block.id(), height);
-                self.blocks.insert(height, (block.clone(), certificate.clone()));
+                self.blocks
+                    .insert(height, (block.clone(), certificate.clone()));
             }
-            Write::Openings { height, lane, record } => {
+            Write::Openings {
+                height,
+                lane,
+                record,
+            } => {
                 self.openings.insert((*height, *lane), record.clone());
             }
-            Write::Delivery { rollup, height, record } => {
+            Write::Delivery {
+                rollup,
+                height,
+                record,
+            } => {
                 self.deliveries.insert((*rollup, *height), record.clone());
             }
             Write::Outcome { height, record } => {
                 self.roots.insert(*height, record.root);
             }
-            Write::Snapshot { height, ledger, held } => {
+            Write::Snapshot {
+                height,
+                ledger,
+                held,
+            } => {
                 self.snapshot = Some((*height, ledger.snapshot(), held.clone()));
             }
             Write::Fate(..) | Write::Proof(_) => {}
@@ -94,7 +107,10 @@ impl Disk {
     }
 
     pub(crate) fn recover(&self, genesis: &Genesis) -> Recovered {
-        let committed = self.blocks.last_key_value().map_or(Height(0), |(height, _)| *height);
+        let committed = self
+            .blocks
+            .last_key_value()
+            .map_or(Height(0), |(height, _)| *height);
         let (height, ledger, held) = match &self.snapshot {
             Some((height, bytes, held)) => {
                 let ledger = Ledger::restore(bytes).expect("our own snapshot");
@@ -104,7 +120,10 @@ impl Disk {
         };
         let tip = match self.blocks.get(&height) {
             Some((block, _)) => LedgerReference::of(&block.header),
-            None => LedgerReference { height: Height(0), root: ledger.root() },
+            None => LedgerReference {
+                height: Height(0),
+                root: ledger.root(),
+            },
         };
         let oldest = Height(height.0.saturating_sub(ROOTS_KEPT));
         let roots = self.roots.range(oldest..=height);
@@ -121,7 +140,7 @@ impl Disk {
             committed,
         };
         let agreement = (self.safety.is_some() || committed.0 > 0).then(|| {
-            let newest = self.blocks.values().rev().take(ANCESTRY_BLOCKS as usize);
+            let newest = self.blocks.values().rev().take(ANCESTRY_BLOCKS);
             let mut headers: Vec<_> = newest.map(|(block, _)| block.header.clone()).collect();
             headers.reverse();
             agreement::Recovered {
@@ -130,12 +149,27 @@ impl Disk {
                     .clone()
                     .unwrap_or_else(|| SafetyState::genesis(genesis.chain_id())),
                 committed: headers,
-                certificate: self.blocks.get(&committed).map(|(_, certificate)| certificate.clone()),
-                blocks: self.pending_blocks.values().map(|block| block.as_ref().clone()).collect(),
+                certificate: self
+                    .blocks
+                    .get(&committed)
+                    .map(|(_, certificate)| certificate.clone()),
+                blocks: self
+                    .pending_blocks
+                    .values()
+                    .map(|block| block.as_ref().clone())
+                    .collect(),
             }
         });
-        let replay = self.blocks.range(height.next()..).map(|(_, record)| record.clone()).collect();
-        Recovered { agreement, sequencing, replay }
+        let replay = self
+            .blocks
+            .range(height.next()..)
+            .map(|(_, record)| record.clone())
+            .collect();
+        Recovered {
+            agreement,
+            sequencing,
+            replay,
+        }
     }
 
     pub(crate) fn batch(&self, id: &BatchId) -> Option<Arc<Batch>> {
@@ -150,7 +184,10 @@ impl Disk {
         if let Some(height) = self.heights.get(id) {
             return self.blocks.get(height).map(|(block, _)| block.clone());
         }
-        self.pending_blocks.iter().find(|((_, at), _)| at == id).map(|(_, block)| block.clone())
+        self.pending_blocks
+            .iter()
+            .find(|((_, at), _)| at == id)
+            .map(|(_, block)| block.clone())
     }
 
     /// Blocks from a height up to the last one with a certificate of its own.

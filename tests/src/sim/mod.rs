@@ -54,7 +54,10 @@ pub(crate) struct Trace {
 
 impl Trace {
     fn new(keep: bool) -> Self {
-        Self { keep, ..Self::default() }
+        Self {
+            keep,
+            ..Self::default()
+        }
     }
 
     /// Notes an event.

@@ -10,25 +10,30 @@ use conclave_market::{ContentSource, OrderedTransaction};
 use conclave_node::{Effect, Record, Replica};
 use conclave_seal::SealScheme;
 use conclave_sequencer::{self as sequencing, Sequencer, Tools};
-use conclave_types::{Genesis, Height, Range, RollupId, ValidatorIndex};
+use conclave_types::{Genesis, Range, RollupId, ValidatorIndex};
 
 use super::disk::Disk;
 use crate::model::ModelVerifier;
 
 /// The opened transactions of a node, for verifying proofs.
 #[derive(Default)]
-pub(crate) struct Contents(Mutex<BTreeMap<(RollupId, u64), (Height, Vec<u8>)>>);
+pub(crate) struct Contents(Mutex<BTreeMap<(RollupId, u64), OrderedTransaction>>);
 
 impl Contents {
     pub(crate) fn add(&self, record: &Record) {
-        let Record::Sequencing(sequencing::Write::Delivery { rollup, height, record }) = record
+        let Record::Sequencing(sequencing::Write::Delivery {
+            rollup,
+            height,
+            record,
+        }) = record
         else {
             return;
         };
         let mut contents = self.0.lock().expect("one thread");
         let delivery = &record.delivery;
         for (index, bytes) in (delivery.first.0..).zip(&delivery.transactions) {
-            contents.insert((*rollup, index), (*height, bytes.clone()));
+            let (height, bytes) = (*height, bytes.clone());
+            contents.insert((*rollup, index), OrderedTransaction { height, bytes });
         }
     }
 }
@@ -38,10 +43,7 @@ impl ContentSource for Contents {
         let contents = self.0.lock().expect("one thread");
         let of = |index| (range.rollup, index);
         let found = contents.range(of(range.from.0)..of(range.to.0));
-        let found = found.map(|(_, (height, bytes))| OrderedTransaction {
-            height: *height,
-            bytes: bytes.clone(),
-        });
+        let found = found.map(|(_, transaction)| transaction.clone());
         Some(found.collect::<Vec<_>>()).filter(|found| found.len() as u64 == range.count())
     }
 }

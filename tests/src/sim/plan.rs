@@ -56,17 +56,29 @@ impl Plan {
             for _ in 0..random.gen_range(0..3) {
                 let from_us = fault_time(random);
                 let to_us = (from_us + random.gen_range(100 * MS..3 * SECOND)).min(heal_us);
-                partitions.push(Partition { from_us, to_us, side: random.gen_range(1..15) });
+                partitions.push(Partition {
+                    from_us,
+                    to_us,
+                    side: random.gen_range(1..15),
+                });
             }
             for _ in 0..random.gen_range(0..5) {
                 let at_us = fault_time(random);
                 let back_us = (at_us + random.gen_range(10 * MS..4 * SECOND)).min(heal_us);
-                crashes.push(Crash { node: random.gen_range(0..nodes), at_us, back_us });
+                crashes.push(Crash {
+                    node: random.gen_range(0..nodes),
+                    at_us,
+                    back_us,
+                });
             }
             if random.gen_bool(0.15) {
                 let at_us = fault_time(random);
                 let back_us = (at_us + random.gen_range(10 * MS..SECOND)).min(heal_us);
-                crashes.extend((0..nodes).map(|node| Crash { node, at_us, back_us }));
+                crashes.extend((0..nodes).map(|node| Crash {
+                    node,
+                    at_us,
+                    back_us,
+                }));
             }
         }
         Self {
@@ -86,7 +98,10 @@ impl Plan {
 
     /// Whether a message from one to the other passes at this time.
     pub(crate) fn connected(&self, at_us: u64, from: usize, to: usize) -> bool {
-        let cut = self.partitions.iter().filter(|p| (p.from_us..p.to_us).contains(&at_us));
+        let cut = self
+            .partitions
+            .iter()
+            .filter(|p| (p.from_us..p.to_us).contains(&at_us));
         let mut cut = cut.map(|partition| partition.side);
         !cut.any(|side| side >> from & 1 != side >> to & 1)
     }

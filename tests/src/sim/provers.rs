@@ -26,7 +26,11 @@ pub(crate) struct Prover {
 
 impl Prover {
     pub(crate) fn new(payer: Payer, lazy: bool) -> Self {
-        Self { payer, lazy, sent: BTreeMap::new() }
+        Self {
+            payer,
+            lazy,
+            sent: BTreeMap::new(),
+        }
     }
 
     fn is_due(&mut self, key: (AuctionId, &'static str), now_us: u64) -> bool {
@@ -60,7 +64,9 @@ impl Prover {
                 if prover.free.0 + prover.locked.0 < 1_000_000
                     && self.is_due((AuctionId(0), "bond"), now_us) =>
             {
-                let bond = SystemOp::PostBond { amount: Amount(10_000_000) };
+                let bond = SystemOp::PostBond {
+                    amount: Amount(10_000_000),
+                };
                 wanted.push(self.payer.operation(chain, height, &bond));
             }
             Some(prover) if !prover.armed && self.is_due((AuctionId(0), "rearm"), now_us) => {
@@ -72,8 +78,14 @@ impl Prover {
             match &auction.phase {
                 Phase::Bidding if self.sent.insert((auction.id, "bid"), now_us).is_none() => {
                     let price = Amount(random.gen_range(1..=auction.max_price.0.max(1)));
-                    let bid = SystemOp::Bid(Bid { auction: auction.id, price });
-                    wanted.push(self.payer.bid(chain, height, auction.id, &bid, sealer, random));
+                    let bid = SystemOp::Bid(Bid {
+                        auction: auction.id,
+                        price,
+                    });
+                    wanted.push(
+                        self.payer
+                            .bid(chain, height, auction.id, &bid, sealer, random),
+                    );
                 }
                 Phase::Awarded(award) => {
                     let allowed = may_submit(auction, account).is_ok();
@@ -86,7 +98,9 @@ impl Prover {
                     if !allowed || skips || !self.is_due((auction.id, "proof"), now_us) {
                         continue;
                     }
-                    let Some(contents) = contents.transactions(&range) else { continue };
+                    let Some(contents) = contents.transactions(&range) else {
+                        continue;
+                    };
                     let mut statement = Statement {
                         chain,
                         program: auction.intent.program,

@@ -33,11 +33,25 @@ const ACT_EVERY_US: u64 = 150 * MS;
 
 enum SimEvent {
     /// To one node's incarnation; 0 stands for whichever is up.
-    Node { node: usize, incarnation: u32, event: Event },
-    DiskDone { node: usize, incarnation: u32 },
-    Tick { node: usize, incarnation: u32 },
-    Crash { node: usize },
-    Restart { node: usize },
+    Node {
+        node: usize,
+        incarnation: u32,
+        event: Event,
+    },
+    DiskDone {
+        node: usize,
+        incarnation: u32,
+    },
+    Tick {
+        node: usize,
+        incarnation: u32,
+    },
+    Crash {
+        node: usize,
+    },
+    Restart {
+        node: usize,
+    },
     Submit,
     Act,
 }
@@ -95,8 +109,12 @@ impl World {
         let plan = Plan::draw(&mut random);
         let real = options.seed.is_multiple_of(REAL_EVERY);
         let operator = Payer::new(options.seed, 1);
-        let payers: Vec<Payer> = (10..14).map(|number| Payer::new(options.seed, number)).collect();
-        let provers: Vec<Payer> = (20..23).map(|number| Payer::new(options.seed, number)).collect();
+        let payers: Vec<Payer> = (10..14)
+            .map(|number| Payer::new(options.seed, number))
+            .collect();
+        let provers: Vec<Payer> = (20..23)
+            .map(|number| Payer::new(options.seed, number))
+            .collect();
         let funded = [&operator].into_iter().chain(&payers).chain(&provers);
         let allocations = funded.map(|payer| Allocation {
             account: payer.account(),
@@ -118,7 +136,12 @@ impl World {
         let (sealer, identities) = keys.into_identities(options.seed, &genesis, &committee);
         let nodes: Vec<Node> = identities
             .into_iter()
-            .map(|identity| Node { identity, disk: Default::default(), up: None, incarnation: 0 })
+            .map(|identity| Node {
+                identity,
+                disk: Default::default(),
+                up: None,
+                incarnation: 0,
+            })
             .collect();
         let lazy = plan.lazy_prover;
         let provers = provers.into_iter().enumerate();
@@ -135,7 +158,9 @@ impl World {
             now_us: 0,
             operator,
             payers,
-            provers: provers.map(|(i, payer)| Prover::new(payer, lazy && i == 0)).collect(),
+            provers: provers
+                .map(|(i, payer)| Prover::new(payer, lazy && i == 0))
+                .collect(),
             tickets: 0,
             submitted: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -189,13 +214,20 @@ impl World {
     }
 
     fn ledgers(&self) -> Vec<Arc<Ledger>> {
-        self.nodes.iter().filter_map(|node| Some(node.up.as_ref()?.ledger.clone())).collect()
+        self.nodes
+            .iter()
+            .filter_map(|node| Some(node.up.as_ref()?.ledger.clone()))
+            .collect()
     }
 
     fn schedule(&mut self, at_us: u64, event: SimEvent) {
         self.numbers += 1;
         let at_us = at_us.max(self.now_us);
-        self.queue.push(Reverse(Scheduled { at_us, number: self.numbers, event }));
+        self.queue.push(Reverse(Scheduled {
+            at_us,
+            number: self.numbers,
+            event,
+        }));
     }
 
     fn now_ms(&self) -> u64 {
@@ -204,11 +236,18 @@ impl World {
 
     fn step(&mut self, event: SimEvent) -> Result<(), Violation> {
         match event {
-            SimEvent::Node { node, incarnation, event } => self.give(node, incarnation, event),
+            SimEvent::Node {
+                node,
+                incarnation,
+                event,
+            } => self.give(node, incarnation, event),
             SimEvent::DiskDone { node, incarnation } => self.disk_done(node, incarnation),
             SimEvent::Tick { node, incarnation } => {
                 let now_ms = self.now_ms();
-                let due = self.nodes[node].up.as_ref().is_some_and(|up| now_ms >= up.wake_ms);
+                let due = self.nodes[node]
+                    .up
+                    .as_ref()
+                    .is_some_and(|up| now_ms >= up.wake_ms);
                 if due {
                     return self.give(node, incarnation, Event::Tick);
                 }
@@ -226,10 +265,14 @@ impl World {
 
     /// Everything not yet durable is lost, but for a prefix that the disk had just taken.
     fn crash(&mut self, node: usize) {
-        let Some(mut up) = self.nodes[node].up.take() else { return };
+        let Some(mut up) = self.nodes[node].up.take() else {
+            return;
+        };
         let survives = self.random.gen_range(0..=up.writing.len());
         for (records, _) in up.writing.drain(..survives) {
-            records.iter().for_each(|record| self.nodes[node].disk.apply(record));
+            records
+                .iter()
+                .for_each(|record| self.nodes[node].disk.apply(record));
         }
         self.trace.note(self.now_us, format_args!("crash {node}"));
     }
@@ -242,7 +285,10 @@ impl World {
         let replay = self.nodes[node].start(&self.genesis, now_ms);
         self.checkers.restarted(node);
         let incarnation = self.nodes[node].incarnation;
-        self.trace.note(self.now_us, format_args!("start {node} with {} to replay", replay.len()));
+        self.trace.note(
+            self.now_us,
+            format_args!("start {node} with {} to replay", replay.len()),
+        );
         for input in replay {
             self.give(node, incarnation, Event::Sequencing(input))?;
         }
@@ -253,8 +299,11 @@ impl World {
         let now_ms = self.now_ms();
         let this = &mut self.nodes[node];
         let current = incarnation == 0 || incarnation == this.incarnation;
-        let Some(up) = this.up.as_mut().filter(|_| current) else { return Ok(()) };
-        self.trace.note(self.now_us, format_args!("{node} <- {}", summary(&event)));
+        let Some(up) = this.up.as_mut().filter(|_| current) else {
+            return Ok(());
+        };
+        self.trace
+            .note(self.now_us, format_args!("{node} <- {}", summary(&event)));
         for effect in up.replica.handle(now_ms, event) {
             self.perform(node, effect)?;
         }
@@ -263,7 +312,9 @@ impl World {
 
     fn perform(&mut self, node: usize, effect: Effect) -> Result<(), Violation> {
         let incarnation = self.nodes[node].incarnation;
-        let Some(up) = self.nodes[node].up.as_mut() else { return Ok(()) };
+        let Some(up) = self.nodes[node].up.as_mut() else {
+            return Ok(());
+        };
         match effect {
             Effect::Durable { records, then } => self.write(node, records, then)?,
             Effect::Send { to, message } => self.send(node, usize::from(to.0), message)?,
@@ -289,11 +340,20 @@ impl World {
                 let done: Done = work.run(&up.tools);
                 let at = self.now_us + self.random.gen_range(100..3 * MS);
                 let event = Event::Done(Box::new(done));
-                self.schedule(at, SimEvent::Node { node, incarnation, event });
+                self.schedule(
+                    at,
+                    SimEvent::Node {
+                        node,
+                        incarnation,
+                        event,
+                    },
+                );
             }
-            Effect::Fetch(fetch) => self.fetch(node, fetch),
+            Effect::Fetch(fetch) => self.fetch(node, &fetch),
             Effect::FetchBlock { block, from } => {
-                let Some(found) = self.reachable(node, from).and_then(|n| n.disk.block(&block))
+                let Some(found) = self
+                    .reachable(node, from)
+                    .and_then(|n| n.disk.block(&block))
                 else {
                     return Ok(());
                 };
@@ -307,17 +367,27 @@ impl World {
                 peers.sort_by_key(|peer| *peer != usize::from(from.0));
                 for peer in peers {
                     let from = ValidatorIndex(peer as u16);
-                    let found = self.reachable(node, from).and_then(|n| n.disk.blocks_from(next));
+                    let found = self
+                        .reachable(node, from)
+                        .and_then(|n| n.disk.blocks_from(next));
                     if let Some((blocks, certificate)) = found {
-                        let input = agreement::Input::Synced { from, blocks, certificate };
+                        let input = agreement::Input::Synced {
+                            from,
+                            blocks,
+                            certificate,
+                        };
                         self.reply(node, Event::Agreement(Box::new(input)));
                         break;
                     }
                 }
             }
-            Effect::Committed { blocks, certificate } => {
+            Effect::Committed {
+                blocks,
+                certificate,
+            } => {
                 let last = blocks.last().map_or(Height(0), |block| block.header.height);
-                self.trace.note(self.now_us, format_args!("{node} committed {last}"));
+                self.trace
+                    .note(self.now_us, format_args!("{node} committed {last}"));
                 self.checkers.committed(node, &blocks, &certificate)?;
             }
             Effect::Executed(published) => {
@@ -327,14 +397,19 @@ impl World {
                 self.trace.note(self.now_us, line);
                 self.checkers.executed(node, &published)?;
             }
-            Effect::Misbehaviour { validator, what, .. } => {
+            Effect::Misbehaviour {
+                validator, what, ..
+            } => {
                 return Err(Violation::new(
                     "honesty",
                     format!("node {node} accuses honest node {}: {what}", validator.0),
                 ));
             }
             Effect::Stop { reason } => {
-                return Err(Violation::new("running", format!("node {node} stopped: {reason}")));
+                return Err(Violation::new(
+                    "running",
+                    format!("node {node} stopped: {reason}"),
+                ));
             }
             Effect::WakeAt(at_ms) => {
                 up.wake_ms = at_ms;
@@ -354,9 +429,13 @@ impl World {
         records: Vec<Record>,
         then: Vec<Effect>,
     ) -> Result<(), Violation> {
-        let latency = self.random.gen_range(self.plan.disk_us.0..=self.plan.disk_us.1);
+        let latency = self
+            .random
+            .gen_range(self.plan.disk_us.0..=self.plan.disk_us.1);
         let incarnation = self.nodes[node].incarnation;
-        let Some(up) = self.nodes[node].up.as_mut() else { return Ok(()) };
+        let Some(up) = self.nodes[node].up.as_mut() else {
+            return Ok(());
+        };
         records.iter().for_each(|record| up.contents.add(record));
         if records.is_empty() && up.writing.is_empty() {
             for effect in then {
@@ -379,9 +458,15 @@ impl World {
         if incarnation != self.nodes[node].incarnation {
             return Ok(());
         }
-        let Some(up) = self.nodes[node].up.as_mut() else { return Ok(()) };
-        let Some((records, then)) = up.writing.pop_front() else { return Ok(()) };
-        records.iter().for_each(|record| self.nodes[node].disk.apply(record));
+        let Some(up) = self.nodes[node].up.as_mut() else {
+            return Ok(());
+        };
+        let Some((records, then)) = up.writing.pop_front() else {
+            return Ok(());
+        };
+        records
+            .iter()
+            .for_each(|record| self.nodes[node].disk.apply(record));
         for effect in then {
             self.perform(node, effect)?;
         }
@@ -391,7 +476,8 @@ impl World {
     // ---- network ----------------------------------------------------------------------------
 
     fn delay(&mut self) -> u64 {
-        self.random.gen_range(self.plan.delay_us.0..=self.plan.delay_us.1)
+        self.random
+            .gen_range(self.plan.delay_us.0..=self.plan.delay_us.1)
     }
 
     fn send(&mut self, from: usize, to: usize, message: PeerMessage) -> Result<(), Violation> {
@@ -399,8 +485,18 @@ impl World {
         let origin = ValidatorIndex(from as u16);
         if from == to {
             let incarnation = self.nodes[from].incarnation;
-            let event = Event::Peer { from: origin, message };
-            self.schedule(self.now_us, SimEvent::Node { node: to, incarnation, event });
+            let event = Event::Peer {
+                from: origin,
+                message,
+            };
+            self.schedule(
+                self.now_us,
+                SimEvent::Node {
+                    node: to,
+                    incarnation,
+                    event,
+                },
+            );
             return Ok(());
         }
         let lossy = self.now_us < self.plan.heal_us;
@@ -411,8 +507,18 @@ impl World {
         let twice = self.random.gen_ratio(self.plan.duplicate_permille, 1000);
         for _ in 0..if twice { 2 } else { 1 } {
             let at = self.now_us + self.delay();
-            let event = Event::Peer { from: origin, message: message.clone() };
-            self.schedule(at, SimEvent::Node { node: to, incarnation: 0, event });
+            let event = Event::Peer {
+                from: origin,
+                message: message.clone(),
+            };
+            self.schedule(
+                at,
+                SimEvent::Node {
+                    node: to,
+                    incarnation: 0,
+                    event,
+                },
+            );
         }
         Ok(())
     }
@@ -427,11 +533,18 @@ impl World {
     fn reply(&mut self, node: usize, event: Event) {
         let at = self.now_us + self.delay() + self.delay();
         let incarnation = self.nodes[node].incarnation;
-        self.schedule(at, SimEvent::Node { node, incarnation, event });
+        self.schedule(
+            at,
+            SimEvent::Node {
+                node,
+                incarnation,
+                event,
+            },
+        );
     }
 
-    fn fetch(&mut self, node: usize, fetch: Fetch) {
-        match fetch {
+    fn fetch(&mut self, node: usize, fetch: &Fetch) {
+        match *fetch {
             Fetch::Batch { id, holders } => {
                 let own = self.nodes[node].disk.batch(&id);
                 let found = own.or_else(|| {
@@ -445,12 +558,23 @@ impl World {
             Fetch::Openings { height, lane } => {
                 let record = self.nodes[node].disk.opening(height, lane);
                 let input = match record.cloned() {
-                    Some(record) => sequencing::Input::Reopened { height, lane, record },
+                    Some(record) => sequencing::Input::Reopened {
+                        height,
+                        lane,
+                        record,
+                    },
                     None => sequencing::Input::NotReopened { height, lane },
                 };
                 let incarnation = self.nodes[node].incarnation;
                 let event = Event::Sequencing(input);
-                self.schedule(self.now_us, SimEvent::Node { node, incarnation, event });
+                self.schedule(
+                    self.now_us,
+                    SimEvent::Node {
+                        node,
+                        incarnation,
+                        event,
+                    },
+                );
             }
             Fetch::Shares { height, lane } => {
                 for peer in (0..self.nodes.len()).filter(|peer| *peer != node) {
@@ -473,7 +597,14 @@ impl World {
         self.tickets += 1;
         let ticket = self.tickets;
         self.submitted.insert(ticket, envelope.clone());
-        self.give(node, 0, Event::Submit { ticket, envelope: Box::new(envelope) })
+        self.give(
+            node,
+            0,
+            Event::Submit {
+                ticket,
+                envelope: Box::new(envelope),
+            },
+        )
     }
 
     fn post_anywhere(&mut self, envelope: Envelope) -> Result<(), Violation> {
@@ -485,12 +616,8 @@ impl World {
         if self.now_us < self.plan.heal_us {
             let payer = self.random.gen_range(0..self.payers.len());
             let height = self.checkers.height();
-            let envelope = self.payers[payer].transactions(
-                self.chain,
-                height,
-                &self.sealer,
-                &mut self.random,
-            );
+            let envelope =
+                self.payers[payer].transactions(self.chain, height, &self.sealer, &mut self.random);
             if self.random.gen_bool(0.15) {
                 self.post_anywhere(envelope.clone())?;
             }
@@ -504,11 +631,16 @@ impl World {
     fn act(&mut self) -> Result<(), Violation> {
         self.schedule(self.now_us + ACT_EVERY_US, SimEvent::Act);
         let newest = self.nodes.iter().filter_map(|node| node.up.as_ref());
-        let Some(newest) = newest.max_by_key(|up| up.ledger.height()) else { return Ok(()) };
+        let Some(newest) = newest.max_by_key(|up| up.ledger.height()) else {
+            return Ok(());
+        };
         let (ledger, contents) = (newest.ledger.clone(), newest.contents.clone());
         let mut wanted = Vec::new();
         for rollup in [PROVEN[0], PROVEN[1], UNPROVEN] {
-            let asked = self.asked.get(&rollup).is_some_and(|at| self.now_us < at + 3 * SECOND);
+            let asked = self
+                .asked
+                .get(&rollup)
+                .is_some_and(|at| self.now_us < at + 3 * SECOND);
             if ledger.rollup(rollup).is_none() && !asked {
                 self.asked.insert(rollup, self.now_us);
                 let config = config(rollup, self.operator.account());
@@ -516,11 +648,19 @@ impl World {
                 let height = ledger.height();
                 wanted.push(self.operator.operation(self.chain, height, &register));
             }
-            let poor = ledger.rollup(rollup).is_some_and(|rollup| rollup.fund.0 < 1_000_000);
-            let asked = self.funded.get(&rollup).is_some_and(|at| self.now_us < at + 3 * SECOND);
+            let poor = ledger
+                .rollup(rollup)
+                .is_some_and(|rollup| rollup.fund.0 < 1_000_000);
+            let asked = self
+                .funded
+                .get(&rollup)
+                .is_some_and(|at| self.now_us < at + 3 * SECOND);
             if poor && !asked {
                 self.funded.insert(rollup, self.now_us);
-                let fund = SystemOp::FundRollup { rollup, amount: Amount(50_000_000) };
+                let fund = SystemOp::FundRollup {
+                    rollup,
+                    amount: Amount(50_000_000),
+                };
                 wanted.push(self.operator.operation(self.chain, ledger.height(), &fund));
             }
         }
@@ -594,9 +734,10 @@ impl Keys {
                 bls_key: bls
                     .get(index)
                     .map_or(conclave_types::BlsPublicKey(model_key), BlsSecret::public),
-                bls_possession: bls
-                    .get(index)
-                    .map_or(conclave_types::BlsSignature([0; 48]), BlsSecret::prove_possession),
+                bls_possession: bls.get(index).map_or(
+                    conclave_types::BlsSignature([0; 48]),
+                    BlsSecret::prove_possession,
+                ),
                 transport_key: transport.transport_key(),
                 account: transport.account(),
                 address: String::new(),
@@ -615,7 +756,11 @@ impl Keys {
                 },
             ),
         };
-        Self { validators, sealing, real: real.then_some((bls, shares)) }
+        Self {
+            validators,
+            sealing,
+            real: real.then_some((bls, shares)),
+        }
     }
 
     fn into_identities(
@@ -624,7 +769,11 @@ impl Keys {
         genesis: &Genesis,
         committee: &Committee,
     ) -> (Sealer, Vec<Identity>) {
-        let weights: Vec<u16> = committee.members().iter().map(|member| member.weight).collect();
+        let weights: Vec<u16> = committee
+            .members()
+            .iter()
+            .map(|member| member.weight)
+            .collect();
         let Some((bls, shares)) = self.real else {
             let identities = committee.indices().map(|index| Identity {
                 index,
@@ -642,7 +791,12 @@ impl Keys {
             let signatures: Arc<dyn Signatures> = Arc::new(signer);
             let seal: Arc<dyn SealScheme> = Arc::new(scheme(Some((index, shares))));
             let receipts = receipts_seed(seed, usize::from(index.0));
-            Identity { index, signatures, seal, receipts }
+            Identity {
+                index,
+                signatures,
+                seal,
+                receipts,
+            }
         });
         let identities = identities.collect();
         (Sealer::Real(genesis.sealing.clone()), identities)
@@ -656,7 +810,10 @@ fn receipts_seed(seed: u64, index: usize) -> [u8; 32] {
 }
 
 fn generate(nodes: usize, random: &mut ChaCha20Rng) -> (Vec<KeyShares>, SealingKey) {
-    let ceremony = Ceremony { context: Digest([7; 32]), weights: vec![1; nodes] };
+    let ceremony = Ceremony {
+        context: Digest([7; 32]),
+        weights: vec![1; nodes],
+    };
     let (mut parts, mut queue) = (Vec::new(), Vec::new());
     for index in 0..nodes as u16 {
         let index = ValidatorIndex(index);
@@ -669,12 +826,16 @@ fn generate(nodes: usize, random: &mut ChaCha20Rng) -> (Vec<KeyShares>, SealingK
         for (to, part) in parts.iter_mut().enumerate() {
             if to != usize::from(from.0) {
                 let progress = part.handle(from, &message).expect("honest dealers");
-                let reply = progress.send.map(|message| (ValidatorIndex(to as u16), message));
+                let reply = progress
+                    .send
+                    .map(|message| (ValidatorIndex(to as u16), message));
                 queue.extend(reply);
             }
         }
     }
-    let finished = parts.into_iter().map(|part| part.finish().expect("all messages are in"));
+    let finished = parts
+        .into_iter()
+        .map(|part| part.finish().expect("all messages are in"));
     let (shares, mut keys): (Vec<_>, Vec<_>) = finished.unzip();
     (shares, keys.pop().expect("at least one validator"))
 }

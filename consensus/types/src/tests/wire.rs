@@ -152,8 +152,14 @@ fn signed_messages_are_pinned() {
     let messages = [
         (vote(VoteKind::Prepare), "abf15cd12eedf402"),
         (vote(VoteKind::Commit), "9bb81d15250ddd28"),
-        (Timeout::message(chain, Epoch(0), View(10), View(8)), "261355b3f6fa9d20"),
-        (Stored::message(chain, BatchId(digest(3))), "dc4aaec0c0550e0a"),
+        (
+            Timeout::message(chain, Epoch(0), View(10), View(8)),
+            "261355b3f6fa9d20",
+        ),
+        (
+            Stored::message(chain, BatchId(digest(3))),
+            "dc4aaec0c0550e0a",
+        ),
     ];
     for (message, digest) in messages {
         assert_eq!(&message.to_string()[..16], digest);

@@ -40,7 +40,10 @@ impl Verifier for NoPrograms {
         _: &[u32],
         _: &[u8],
     ) -> Result<(), ProofRejected> {
-        Err(ProofRejected { code: "CV-TEST-001", reason: "there are no programs here".into() })
+        Err(ProofRejected {
+            code: "CV-TEST-001",
+            reason: "there are no programs here".into(),
+        })
     }
 }
 
@@ -84,7 +87,10 @@ impl Running {
     pub(crate) async fn executed(&self, height: Height) {
         let mut progress = self.handle.progress();
         let reached = progress.wait_for(|progress| progress.executed >= height);
-        tokio::time::timeout(PATIENCE, reached).await.expect("goes on in time").expect("runs");
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .expect("goes on in time")
+            .expect("runs");
     }
 }
 
@@ -133,7 +139,13 @@ impl Network {
             listen: listen[index],
             data_dir: dir.path().join(format!("node-{index}")),
         });
-        Self { genesis, payer, sequence: 0, members: members.collect(), _dir: dir }
+        Self {
+            genesis,
+            payer,
+            sequence: 0,
+            members: members.collect(),
+            _dir: dir,
+        }
     }
 
     /// Starts one node on its data.
@@ -198,8 +210,10 @@ impl Network {
         let mut core = self.core(rollup, Height(0));
         core.bucket = conclave_seal::bucket_for(plaintext.len()).expect("fits");
         let key = self.genesis.sealing.key;
-        conclave_seal::seal(&key, core, &plaintext, &mut OsRng, |digest| self.payer.sign(digest))
-            .expect("seals")
+        conclave_seal::seal(&key, core, &plaintext, &mut OsRng, |digest| {
+            self.payer.sign(digest)
+        })
+        .expect("seals")
     }
 
     /// Registers a rollup that only wants order.
@@ -245,17 +259,25 @@ pub(crate) async fn settled(node: &Running, id: EnvelopeId) -> Height {
             progress.changed().await.expect("the node runs");
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("is executed in time")
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("is executed in time")
 }
 
 /// What a node delivered to a rollup, in order.
 pub(crate) fn delivered(node: &Running, rollup: RollupId, to: Height) -> Vec<String> {
     let heights = (1..=to.0).filter_map(|height| node.handle.delivery(rollup, Height(height)));
-    heights.flat_map(|d| d.envelopes).flat_map(|envelope| envelope.transactions).collect()
+    heights
+        .flat_map(|d| d.envelopes)
+        .flat_map(|envelope| envelope.transactions)
+        .collect()
 }
 
 fn generate_keys() -> (Vec<KeyShares>, conclave_types::SealingKey) {
-    let ceremony = Ceremony { context: Digest([7; 32]), weights: vec![1; 4] };
+    let ceremony = Ceremony {
+        context: Digest([7; 32]),
+        weights: vec![1; 4],
+    };
     let mut parts = Vec::new();
     let mut queue = Vec::new();
     for index in 0..4 {
