@@ -77,7 +77,11 @@ impl Engine {
             .map(Arc::new)
             .collect();
         match path.first().map(|block| &block.header) {
-            Some(first) if first.parent == tip.id => self.commit(&path, cc),
+            Some(first) if first.parent == tip.id => {
+                self.commit(&path, cc);
+                // There may be more than one answer holds; they are asked for at once.
+                self.behind = None;
+            }
             Some(first) if first.height == tip.height.next() => self.fork(tip.id, cc),
             _ => {}
         }

@@ -13,7 +13,7 @@ use crate::blocks::{Blocks, Tip};
 use crate::certificates::Certificates;
 use crate::config::{EngineConfig, Recovered};
 use crate::elector::Elector;
-use crate::fetch::Fetch;
+use crate::fetch::{Behind, Fetch};
 use crate::pacemaker::Pacemaker;
 use crate::proposal::Candidate;
 use crate::propose::Leading;
@@ -43,8 +43,8 @@ pub struct Engine {
     pub(crate) committed: Option<CommitCertificate>,
     /// A newer one whose blocks are not all here.
     pub(crate) uncovered: Option<CommitCertificate>,
-    /// The highest height that the host was told about.
-    pub(crate) behind: Height,
+    /// What the host was last told is too far ahead, while it is.
+    pub(crate) behind: Option<Behind>,
     /// The newest view of a commit vote seen from each peer.
     pub(crate) commit_votes_seen: BTreeMap<ValidatorIndex, View>,
     pub(crate) now: u64,
@@ -94,7 +94,7 @@ impl Engine {
             fetches: BTreeMap::new(),
             committed: recovered.certificate,
             uncovered: None,
-            behind: Height(0),
+            behind: None,
             commit_votes_seen: BTreeMap::new(),
             now: 0,
             step: Step::default(),
@@ -323,6 +323,7 @@ impl Engine {
             self.pacemaker.timeout.at(),
             self.pacemaker.commit.at(),
             self.fetches.values().map(|fetch| fetch.retry_at).min(),
+            self.behind.as_ref().map(|behind| behind.retry_at),
         ];
         // Something is always due in the future: a view is either timed or its timeout re-sent.
         times.into_iter().flatten().min().unwrap_or(u64::MAX)

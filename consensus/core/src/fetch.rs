@@ -22,6 +22,13 @@ pub(crate) struct Fetch {
     pub(crate) retry_at: u64,
 }
 
+/// Committed blocks that the host was asked to get by height.
+pub(crate) struct Behind {
+    height: Height,
+    asked: Option<ValidatorIndex>,
+    pub(crate) retry_at: u64,
+}
+
 impl Engine {
     /// A peer's block; taken only if it is wanted, whoever sent it.
     pub(crate) fn on_block(&mut self, from: ValidatorIndex, block: Block) {
@@ -44,9 +51,13 @@ impl Engine {
         let reach = Height(self.blocks.tip().height.0.saturating_add(FETCH_BLOCKS_MAX));
         self.fetches
             .retain(|id, _| wanted.iter().any(|(block, ..)| block == id));
+        let far = wanted.iter().filter(|(_, height, _)| *height > reach);
+        match far.max_by_key(|(_, height, _)| *height) {
+            Some((_, height, signers)) => self.report_behind(*height, signers),
+            None => self.behind = None,
+        }
         for (block, height, signers) in wanted {
             if height > reach {
-                self.report_behind(height, &signers);
                 continue;
             }
             let fetch = self.fetches.entry(block).or_insert(Fetch {
@@ -84,12 +95,21 @@ impl Engine {
         wanted
     }
 
+    /// Tells the host, and again while no blocks come: nothing higher may ever be certified as long
+    /// as this node, whose vote may be needed for that, is behind.
     fn report_behind(&mut self, height: Height, signers: &Signers) {
-        if height <= self.behind {
+        let before = self.behind.as_ref();
+        if before.is_some_and(|told| height <= told.height && told.retry_at > self.now) {
             return;
         }
-        self.behind = height;
-        if let Some(from) = next_signer(signers, None, self.config.index) {
+        let asked = before.and_then(|told| told.asked);
+        let asked = next_signer(signers, asked, self.config.index);
+        self.behind = Some(Behind {
+            height,
+            asked,
+            retry_at: self.now.saturating_add(self.pacemaker.fetch_retry()),
+        });
+        if let Some(from) = asked {
             self.act(Action::Behind { height, from });
         }
     }

@@ -17,6 +17,14 @@ pub struct OpeningCertificate {
     pub parts: Vec<ShareBundle>,
 }
 
+/// What shows that some of a block's envelopes are malformed: their headers, in order, and the
+/// certificate over exactly these.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct MalformedEvidence {
+    pub headers: Vec<EnvelopeHeader>,
+    pub certificate: OpeningCertificate,
+}
+
 /// An opening certificate that justifies nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {

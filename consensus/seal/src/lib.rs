@@ -50,7 +50,7 @@ mod shares;
 #[cfg(test)]
 mod tests;
 
-pub use certificate::{CertificateError, OpeningCertificate};
+pub use certificate::{CertificateError, MalformedEvidence, OpeningCertificate};
 pub use check::{body_matches, verify_payer_signature};
 pub use key::{KeyError, KeyShares};
 pub use keygen::{Ceremony, KeyGeneration, KeyGenerationError, Progress};

@@ -41,6 +41,9 @@ pub const EXPIRY_AHEAD_BLOCKS_MAX: u64 = 100_000;
 pub const SEQUENCE_WINDOW: u64 = 4096;
 /// Transactions in one proven range.
 pub const RANGE_TRANSACTIONS_MAX: u64 = 1024;
+/// Bytes of transactions after which a range takes no more: every validator that verifies its
+/// proof holds all of them in memory. 1,024 payments take 2.5 MiB.
+pub const RANGE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes of one proof.
 pub const PROOF_BYTES_MAX: usize = 448 * 1024;
 /// Bids in one auction; more are charged and void, so that a ring cannot stall the clearing.

@@ -69,6 +69,9 @@ pub enum SubmitError {
     /// The rollup's program is frozen.
     #[error("[CV-MKT-020] the program version is frozen; wait for the rollup's next version")]
     Frozen,
+    /// The turn came to the submitter inside the submission's own block.
+    #[error("[CV-MKT-021] it was not the submitter's turn before this block; submit again")]
+    TooEarly,
 }
 
 /// Whether `prover` may submit to the auction now; `Ok(true)` if that takes a deposit.

@@ -72,7 +72,10 @@ pub(crate) fn read_proof(bytes: &[u8], included: usize) -> Option<Proof> {
         inner: SliceReader::new(bytes),
     };
     let proof = Proof::read_from(&mut reader).ok()?;
-    (!reader.has_more_bytes()).then_some(proof)
+    // The number of partitions renames the leaves of FRI's layers, and no challenge depends on it:
+    // a prover that could choose it would choose after it knows the queries.
+    let one_partition = proof.fri_proof.num_partitions() == 1;
+    (one_partition && !reader.has_more_bytes()).then_some(proof)
 }
 
 /// A reader that refuses to read more elements than bytes are left.

@@ -202,6 +202,10 @@ pub struct DeliveryView {
     /// The index of the first transaction delivered at this height.
     pub first_index: u64,
     pub envelopes: Vec<DeliveredEnvelope>,
+    /// When an envelope is `malformed`: the canonical encoding of the headers of all such envelopes
+    /// of the block and the opening certificate that shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub malformed_evidence: Option<String>,
     /// The rolling digest of the rollup's stream after this height; the ledger root covers it.
     pub stream_digest: String,
     /// The block with its certificate: together with the headers above, the proof of inclusion

@@ -9,6 +9,8 @@ use conclave_types::{
     Stored, ValidatorIndex,
 };
 
+use crate::proposer::{Slot, slot};
+
 /// How far behind an author's newest ordered batch another one of its may still be ordered.
 const ORDERED_WINDOW: usize = 4096;
 
@@ -130,32 +132,49 @@ impl Availability {
         too_old || sequences.contains(&sequence)
     }
 
-    /// Notes that a batch is in a committed block.
-    pub(crate) fn order(&mut self, id: BatchId, reference: &BatchRef) {
-        self.collecting.remove(&id);
-        self.certified.remove(&id);
-        self.queue.retain(|queued| *queued != id);
+    /// Notes that a batch is in a committed block. Names the certified batches that can be ordered
+    /// no more: itself, and others to which a lying author gave the same sequence number. Kept,
+    /// they would spoil every proposal of ours.
+    pub(crate) fn order(&mut self, reference: &BatchRef) -> Vec<BatchId> {
         let sequences = self.ordered.entry(reference.header.author).or_default();
         sequences.insert(reference.header.sequence);
         while sequences.len() > ORDERED_WINDOW {
             sequences.pop_first();
         }
+        let over = |header| self.is_ordered(header);
+        let own = self.collecting.iter().filter(|(_, c)| over(&c.batch.header));
+        let own: Vec<BatchId> = own.map(|(id, _)| *id).collect();
+        let ended = self.certified.iter().filter(|(_, c)| over(&c.reference.header));
+        let ended: Vec<BatchId> = ended.map(|(id, _)| *id).collect();
+        own.iter().for_each(|id| drop(self.collecting.remove(id)));
+        ended.iter().for_each(|id| drop(self.certified.remove(id)));
+        self.queue.retain(|id| self.certified.contains_key(id));
+        ended
     }
 
-    /// Up to `max` certified batches that no ancestor holds, oldest first.
-    pub(crate) fn orderable(&self, ancestors: &[BatchId], max: usize) -> Vec<BatchRef> {
-        self.queue
-            .iter()
-            .filter(|id| !ancestors.contains(id))
-            .filter_map(|id| self.certified.get(id))
-            .take(max)
-            .map(|certified| certified.reference.clone())
-            .collect()
+    /// Up to `max` certified batches whose slots no ancestor holds, oldest first, each slot once.
+    pub(crate) fn orderable(&self, ancestors: &[Slot], max: usize) -> Vec<BatchRef> {
+        let mut taken = ancestors.to_vec();
+        let mut orderable = Vec::new();
+        for certified in self.queue.iter().filter_map(|id| self.certified.get(id)) {
+            if orderable.len() == max {
+                break;
+            }
+            let slot = slot(&certified.reference.header);
+            if !taken.contains(&slot) {
+                taken.push(slot);
+                orderable.push(certified.reference.clone());
+            }
+        }
+        orderable
     }
 
-    /// Whether a certified batch is in no block that is on its way to being final.
-    pub(crate) fn has_orderable(&self, uncommitted: &[BatchId]) -> bool {
-        self.queue.iter().any(|id| !uncommitted.contains(id))
+    /// Whether a certified batch's slot is in no block that is on its way to being final.
+    pub(crate) fn has_orderable(&self, uncommitted: &[Slot]) -> bool {
+        let queued = self.queue.iter().filter_map(|id| self.certified.get(id));
+        queued
+            .map(|certified| slot(&certified.reference.header))
+            .any(|slot| !uncommitted.contains(&slot))
     }
 
     /// Our batches' certificates that are not ordered although they were sent this long ago. The

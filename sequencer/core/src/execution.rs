@@ -1,5 +1,6 @@
 //! Executing a block: what was opened meets the ledger, and what must be kept comes out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use conclave_ledger::{
@@ -9,7 +10,7 @@ use conclave_ledger::{
 use conclave_market::{ContentSource, Verifier};
 use conclave_seal::Verdict;
 use conclave_types::{
-    BatchId, BlockHeader, Digest, Envelope, EnvelopeId, Height, Point, ReleaseRule, ShareLane,
+    BatchId, BlockHeader, Digest, Envelope, EnvelopeId, Height, ReleaseRule, ShareLane,
     SystemOp, ValidatorIndex, codec, limits,
 };
 
@@ -35,6 +36,8 @@ pub struct ExecuteJob {
     pub(crate) envelopes: Vec<(PlacedEnvelope, Disposition)>,
     pub(crate) opened: OpenedLane,
     pub(crate) bids: OpenedLane,
+    /// Those of both that are malformed, with what shows it.
+    pub(crate) malformed: OpenedLane,
 }
 
 /// What came of it.
@@ -146,11 +149,13 @@ fn writes(job: &ExecuteJob, executed: &Executed) -> Vec<Write> {
     for (lane, opened) in [
         (ShareLane::OnCommit, &job.opened),
         (ShareLane::AtClose, &job.bids),
+        (ShareLane::Malformed, &job.malformed),
     ] {
         if !opened.verdicts.is_empty() {
             let record = OpeningRecord {
                 verdicts: opened.verdicts.clone(),
                 bundle: opened.own.clone(),
+                evidence: opened.evidence.clone(),
             };
             writes.push(Write::Openings {
                 height,
@@ -186,14 +191,14 @@ fn writes(job: &ExecuteJob, executed: &Executed) -> Vec<Write> {
             },
         ));
     }
+    let places = places(job);
     for delivery in &executed.deliveries {
-        let placed = |id: EnvelopeId| placed_entry(job, id);
         let record = DeliveryRecord {
             time: job.header.time,
             placed: delivery
                 .entries
                 .iter()
-                .filter_map(|entry| placed(entry.envelope))
+                .filter_map(|entry| places.get(&entry.envelope).cloned())
                 .collect(),
             delivery: delivery.clone(),
         };
@@ -212,25 +217,27 @@ fn writes(job: &ExecuteJob, executed: &Executed) -> Vec<Write> {
     writes
 }
 
-fn placed_entry(job: &ExecuteJob, id: EnvelopeId) -> Option<PlacedEntry> {
-    let (placed, _) = job
-        .envelopes
-        .iter()
-        .find(|(placed, _)| placed.envelope.header.id() == id)?;
-    let opened = job
-        .opened
-        .envelopes
-        .iter()
-        .position(|e| e.header.id() == id);
-    let opening: Option<Point> = opened.and_then(|at| match job.opened.verdicts.get(at) {
-        Some(Verdict::Opened(m)) => Some(*m),
-        _ => None,
-    });
-    Some(PlacedEntry {
-        batch: placed.batch,
-        position: placed.position,
-        opening,
-    })
+/// Where each envelope of a block is, with its opening. An id is a hash of the whole header, so each
+/// is computed once; of copies the first counts.
+fn places(job: &ExecuteJob) -> BTreeMap<EnvelopeId, PlacedEntry> {
+    let mut places = BTreeMap::new();
+    for (placed, _) in &job.envelopes {
+        places
+            .entry(placed.envelope.header.id())
+            .or_insert(PlacedEntry {
+                batch: placed.batch,
+                position: placed.position,
+                opening: None,
+            });
+    }
+    for (envelope, verdict) in job.opened.envelopes.iter().zip(&job.opened.verdicts) {
+        if let Verdict::Opened(m) = verdict
+            && let Some(place) = places.get_mut(&envelope.header.id())
+        {
+            place.opening = Some(*m);
+        }
+    }
+    places
 }
 
 /// The record of a proof that was accepted.

@@ -32,6 +32,8 @@ mod opening;
 mod pipeline;
 mod proposer;
 mod refusal;
+#[cfg(test)]
+mod tests;
 mod work;
 
 pub use execution::{ExecuteJob, ExecuteResult, PlacedEnvelope};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 use conclave_ledger::{Delivery, Executed, Ledger, LedgerEvent, Outcome};
-use conclave_seal::Verdict;
+use conclave_seal::{MalformedEvidence, Verdict};
 use conclave_types::{
     AccountId, Batch, BatchId, BatchRef, Block, BlockId, BlockTime, CommitCertificate, Digest,
     Envelope, EnvelopeId, Height, Point, ProgramVersion, ProofSubmission, Range, Receipt, RollupId,
@@ -189,6 +189,8 @@ pub enum Write {
 pub struct OpeningRecord {
     pub verdicts: Vec<Verdict>,
     pub bundle: Option<ShareBundle>,
+    /// In the lane of malformed envelopes.
+    pub evidence: Option<MalformedEvidence>,
 }
 
 /// Where a delivered envelope's body and opening are.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use conclave_crypto::Committee;
-use conclave_seal::{ShareContext, Verdict};
+use conclave_seal::{MalformedEvidence, ShareContext, Verdict};
 use conclave_types::{Envelope, Height, ShareBundle, ShareLane, Signers, ValidatorIndex, limits};
 
 use crate::message::{Action, Fetch, Message};
@@ -13,6 +13,9 @@ use crate::work::Work;
 /// Between repetitions of our own shares while a lane does not open.
 const REPEAT_MS: u64 = 250;
 
+/// Bundles of one peer that may wait for their blocks, of up to 4 MiB each.
+const EARLY_PER_SIGNER_MAX: usize = 16;
+
 /// What a lane's envelopes turned out to hold.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenedLane {
@@ -20,6 +23,7 @@ pub(crate) struct OpenedLane {
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) plaintexts: Vec<Option<Vec<u8>>>,
     pub(crate) own: Option<ShareBundle>,
+    pub(crate) evidence: Option<MalformedEvidence>,
 }
 
 /// One lane of one committed block.
@@ -28,6 +32,8 @@ struct Lane {
     context: ShareContext,
     envelopes: Vec<Arc<Envelope>>,
     own: Option<ShareBundle>,
+    /// From the own store, if the lane was opened before.
+    evidence: Option<MalformedEvidence>,
     bundles: BTreeMap<ValidatorIndex, ShareBundle>,
     liars: BTreeSet<ValidatorIndex>,
     /// An attempt to open runs on this many bundles.
@@ -35,6 +41,15 @@ struct Lane {
     tried: usize,
     sent_ms: u64,
     opened: Option<OpenedLane>,
+}
+
+impl OpenedLane {
+    /// The envelopes found malformed, in order.
+    pub(crate) fn malformed(&self) -> impl Iterator<Item = Arc<Envelope>> + '_ {
+        let verdicts = self.envelopes.iter().zip(&self.verdicts);
+        let malformed = verdicts.filter(|(_, verdict)| **verdict == Verdict::Malformed);
+        malformed.map(|(envelope, _)| envelope.clone())
+    }
 }
 
 /// All lanes that are not executed yet, and shares that came before their block.
@@ -55,6 +70,7 @@ impl Openings {
             context,
             envelopes,
             own: None,
+            evidence: None,
             bundles,
             liars: BTreeSet::new(),
             running: None,
@@ -85,6 +101,16 @@ impl Openings {
         }
     }
 
+    /// Notes that the lane is being read under what our own store holds of it: no shares are
+    /// needed.
+    pub(crate) fn reopen(&mut self, bundle: ShareBundle, evidence: Option<MalformedEvidence>) {
+        if let Some(lane) = self.lanes.get_mut(&(bundle.height, bundle.lane)) {
+            lane.running = Some(0);
+            lane.evidence = evidence;
+        }
+        self.own(bundle);
+    }
+
     /// Notes a peer's bundle; those of blocks that are not final here wait, one per peer and
     /// lane, at most a bounded number of heights ahead.
     pub(crate) fn add(&mut self, bundle: ShareBundle, executed: Height) {
@@ -101,13 +127,27 @@ impl Openings {
                 }
             }
             Some(_) => {}
-            None => {
-                self.early
-                    .entry(key)
-                    .or_default()
-                    .insert(bundle.signer, bundle);
-            }
+            None => self.add_early(bundle),
         }
+    }
+
+    /// Keeps what came before its block, the lowest heights first; what is dropped comes again.
+    fn add_early(&mut self, bundle: ShareBundle) {
+        let (key, signer) = ((bundle.height, bundle.lane), bundle.signer);
+        self.early.entry(key).or_default().insert(signer, bundle);
+        let of_signer = |of: &&mut BTreeMap<_, _>| of.contains_key(&signer);
+        let waiting = self.early.values_mut().filter(of_signer).count();
+        if waiting > EARLY_PER_SIGNER_MAX
+            && let Some(highest) = self.early.values_mut().rfind(of_signer)
+        {
+            highest.remove(&signer);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn early_heights(&self, signer: ValidatorIndex) -> impl Iterator<Item = u64> + '_ {
+        let early = self.early.iter().filter(move |(_, of)| of.contains_key(&signer));
+        early.map(|((height, _), _)| height.0)
     }
 
     /// Starts an attempt at a lane that has a quorum of shares it did not try yet.
@@ -144,6 +184,7 @@ impl Openings {
         context: ShareContext,
         result: conclave_seal::OpenResult,
         plaintexts: Vec<Option<Vec<u8>>>,
+        evidence: Option<MalformedEvidence>,
         tried: usize,
     ) -> Vec<ValidatorIndex> {
         let Some(lane) = self.lanes.get_mut(&(context.height, context.lane)) else {
@@ -155,12 +196,16 @@ impl Openings {
             lane.bundles.remove(liar);
         }
         lane.tried = tried.saturating_sub(result.liars.len());
-        if let Some(verdicts) = result.verdicts {
+        // The lane may have been opened another way meanwhile, and all ways lead to the same.
+        if let Some(verdicts) = result.verdicts
+            && lane.opened.is_none()
+        {
             lane.opened = Some(OpenedLane {
                 envelopes: std::mem::take(&mut lane.envelopes),
                 verdicts,
                 plaintexts,
                 own: lane.own.clone(),
+                evidence: evidence.or_else(|| lane.evidence.take()),
             });
             lane.bundles.clear();
         }

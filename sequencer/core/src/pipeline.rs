@@ -18,7 +18,7 @@ use crate::execution::{ExecuteJob, ExecuteResult, PlacedEnvelope};
 use crate::mempool::Mempool;
 use crate::message::{Action, FateRecord, Fetch, Input, Message, OpeningRecord, Published, Write};
 use crate::opening::Openings;
-use crate::proposer::{self, LedgerReference, PendingCheck};
+use crate::proposer::{self, LedgerReference, PendingCheck, Slot, slot};
 use crate::refusal::Refusal;
 use crate::work::{Done, Work};
 
@@ -38,6 +38,8 @@ const SNAPSHOT_BLOCKS: u64 = 32;
 pub const ROOTS_KEPT: u64 = 4 * limits::LEDGER_LAG_BLOCKS_MAX;
 /// Batches kept in memory that no committed block refers to yet.
 const BATCHES_HELD_MAX: usize = 512;
+/// Batches of one author that wait for their check: twice what an honest one has on its way.
+const CHECKS_PER_AUTHOR_MAX: usize = 2 * BATCHES_IN_FLIGHT_MAX;
 /// Submissions checked together at most; the check's cost per envelope falls with their number.
 const CHECK_TOGETHER_MAX: usize = 256;
 
@@ -97,7 +99,8 @@ pub struct Sequencer {
     availability: Availability,
     batches: BTreeMap<BatchId, Arc<Batch>>,
     batch_arrivals: VecDeque<BatchId>,
-    checking_batches: BTreeSet<BatchId>,
+    /// With their authors.
+    checking_batches: BTreeMap<BatchId, ValidatorIndex>,
     points: BTreeMap<EnvelopeId, Vec<Point>>,
     batch_sequence: u64,
     openings: Openings,
@@ -113,7 +116,9 @@ pub struct Sequencer {
     /// What the last committed header says of the ledger.
     tip: LedgerReference,
     /// Batches of the blocks on the way to being final, as far as agreement told.
-    uncommitted: Vec<BatchId>,
+    uncommitted: Vec<Slot>,
+    /// With this executed, a payload was last refused because opening lags. It would be again.
+    held_back: Option<Height>,
     checks: Vec<PendingCheck>,
     payload_pending: bool,
 }
@@ -130,7 +135,7 @@ impl Sequencer {
             availability: Availability::default(),
             batches: BTreeMap::new(),
             batch_arrivals: VecDeque::new(),
-            checking_batches: BTreeSet::new(),
+            checking_batches: BTreeMap::new(),
             points: BTreeMap::new(),
             batch_sequence: 0,
             openings: Openings::default(),
@@ -148,6 +153,7 @@ impl Sequencer {
             recovered_to: recovered.committed,
             tip: recovered.tip,
             uncommitted: Vec::new(),
+            held_back: None,
             checks: Vec::new(),
             payload_pending: false,
             config,
@@ -180,7 +186,7 @@ impl Sequencer {
             self.availability.collect(id, batch.clone(), now);
             let own = true;
             let from = self.config.index;
-            self.checking_batches.insert(id);
+            self.checking_batches.insert(id, from);
             actions.push(Action::Work(Work::CheckBatch {
                 from,
                 batch: batch.clone(),
@@ -223,7 +229,7 @@ impl Sequencer {
         match input {
             Input::Submit { ticket, envelope } => self.submit(ticket, envelope, &mut actions),
             Input::Message { from, message } => self.message(now, from, message, &mut actions),
-            Input::Fetched(batch) => self.fetched(batch),
+            Input::Fetched(batch) => self.fetched(batch, &mut actions),
             Input::Reopened {
                 height,
                 lane,
@@ -241,9 +247,9 @@ impl Sequencer {
                 actions.push(self.payload(now, view, parent_time, &ancestors, due));
             }
             Input::Check { block, ancestors } => {
-                self.uncommitted = proposer::batches_of(&ancestors);
-                self.uncommitted
-                    .extend(block.batches.iter().map(|batch| batch.header.id()));
+                self.uncommitted = proposer::slots_of(&ancestors);
+                let own = block.batches.iter().map(|batch| slot(&batch.header));
+                self.uncommitted.extend(own);
                 self.checks.push(PendingCheck { block, ancestors });
             }
             Input::Committed {
@@ -413,8 +419,8 @@ impl Sequencer {
             self.availability.collect(id, batch.clone(), now);
             self.keep_batch(id, batch.clone());
             actions.push(Action::Broadcast(Message::Batch(batch.clone())));
-            self.checking_batches.insert(id);
             let from = self.config.index;
+            self.checking_batches.insert(id, from);
             actions.push(Action::Work(Work::CheckBatch {
                 from,
                 batch,
@@ -473,19 +479,23 @@ impl Sequencer {
                 let id = batch.header.id();
                 if self.availability.is_ordered(&batch.header) {
                     // Too late to certify; a block that waits for it fetches it.
-                    self.fetched(batch);
+                    self.fetched(batch, actions);
                     return;
                 }
-                if self.batches.contains_key(&id) && !self.checking_batches.contains(&id) {
-                    // Sent again because our signature was lost.
-                    actions.push(self.store_and_sign(id, batch));
+                let checking = self.checking_batches.contains_key(&id);
+                let kept = self.batches.get(&id).filter(|_| !checking).cloned();
+                if let Some(kept) = kept.filter(|_| batch.header.author == from) {
+                    // Sent again because our signature was lost. What was checked is our own copy:
+                    // the id says nothing of the envelopes that came with it this time.
+                    actions.push(self.store_and_sign(id, kept));
                     return;
                 }
                 let shaped = batch.header.author == from
                     && admission::check_batch_shape(self.config.chain, self.config.epoch, &batch);
                 if !shaped {
                     actions.push(misbehaviour("a batch that is not well formed"));
-                } else if self.checking_batches.insert(id) {
+                } else if self.may_check(from) && !checking {
+                    self.checking_batches.insert(id, from);
                     actions.push(Action::Work(Work::CheckBatch {
                         from,
                         batch,
@@ -506,6 +516,12 @@ impl Sequencer {
         }
     }
 
+    /// Whether one more batch of this author may wait for its check; it is sent again if not.
+    fn may_check(&self, author: ValidatorIndex) -> bool {
+        let authors = self.checking_batches.values();
+        authors.filter(|checking| **checking == author).count() < CHECKS_PER_AUTHOR_MAX
+    }
+
     fn batch_checked(
         &mut self,
         from: ValidatorIndex,
@@ -522,6 +538,11 @@ impl Sequencer {
                 validator: from,
                 what,
             });
+            return;
+        }
+        if self.availability.is_ordered(&batch.header) {
+            // Others certified it meanwhile; it must not come back as one that waits for that.
+            self.keep_ordered(id, batch, actions);
             return;
         }
         for (envelope, points) in batch.envelopes.iter().zip(points) {
@@ -638,14 +659,15 @@ impl Sequencer {
         } else {
             limits::BLOCK_BATCHES_MAX
         };
-        self.uncommitted = proposer::batches_of(ancestors);
+        self.held_back = (max == 0).then_some(self.executed);
+        self.uncommitted = proposer::slots_of(ancestors);
         let batches = self.availability.orderable(&self.uncommitted, max);
         if batches.is_empty() && !due && !self.timers_due(now) {
             self.payload_pending = false;
             return Action::PayloadPending(false);
         }
         self.uncommitted
-            .extend(batches.iter().map(|batch| batch.header.id()));
+            .extend(batches.iter().map(|batch| slot(&batch.header)));
         let time = BlockTime(now.max(parent_time.0 + 1));
         Action::Payload {
             view,
@@ -703,7 +725,9 @@ impl Sequencer {
 
     /// Tells agreement when there begins or ceases to be something to propose.
     fn announce(&mut self, now: u64, actions: &mut Vec<Action>) {
-        let lagging = proposer::lags(self.committed.next(), self.executed);
+        let ledger = proposer::ledger_reference(&self.roots, self.tip);
+        let lagging = proposer::lags(self.committed.next(), ledger.height)
+            || self.held_back == Some(self.executed);
         let orderable = !lagging && self.availability.has_orderable(&self.uncommitted);
         let pending = orderable || self.timers_due(now);
         if pending != self.payload_pending {
@@ -731,8 +755,10 @@ impl Sequencer {
             self.tip = LedgerReference::of(&block.header);
             for reference in &block.batches {
                 let id = reference.header.id();
-                self.availability.order(id, reference);
+                let ended = self.availability.order(reference);
                 writes.push(Write::Ordered(id));
+                let others = ended.into_iter().filter(|other| *other != id);
+                writes.extend(others.map(Write::Ordered));
             }
             if self.committed > self.recovered_to {
                 writes.push(Write::Block(block.clone(), certificate.clone()));
@@ -770,16 +796,30 @@ impl Sequencer {
     }
 
     /// A fetched batch is what its id says; the certificate vouches for its envelopes.
-    fn fetched(&mut self, batch: Arc<Batch>) {
+    fn fetched(&mut self, batch: Arc<Batch>, actions: &mut Vec<Action>) {
         let id = batch.header.id();
-        let wanted = self
-            .queue
-            .iter()
-            .any(|pending| pending.missing.contains(&id));
-        if wanted && admission::check_batch_shape(self.config.chain, self.config.epoch, &batch) {
-            self.keep_batch(id, batch);
+        if self.is_missing(id)
+            && admission::check_batch_shape(self.config.chain, self.config.epoch, &batch)
+        {
+            self.keep_ordered(id, batch, actions);
+        }
+    }
+
+    fn is_missing(&self, id: BatchId) -> bool {
+        let mut pending = self.queue.iter();
+        pending.any(|pending| pending.missing.contains(&id))
+    }
+
+    /// Keeps the body of an ordered batch, which readers and peers will ask for.
+    fn keep_ordered(&mut self, id: BatchId, batch: Arc<Batch>, actions: &mut Vec<Action>) {
+        if self.is_missing(id) {
+            self.keep_batch(id, batch.clone());
             self.arrived(id);
         }
+        actions.push(Action::Durable {
+            writes: vec![Write::Batch(id, batch), Write::Ordered(id)],
+            then: Vec::new(),
+        });
     }
 
     fn arrived(&mut self, id: BatchId) {
@@ -807,7 +847,12 @@ impl Sequencer {
         if !pending.missing.is_empty() || pending.block.header.ledger_height > executed {
             return false;
         }
-        let placed = self.placed(&pending.block);
+        let absent = self.missing(&pending.block, actions);
+        if !absent.is_empty() {
+            self.queue[at].missing = absent;
+            return false;
+        }
+        let placed = self.placed(&self.queue[at].block);
         let header = &self.queue[at].block.header;
         let block = OrderedBlock {
             height: header.height,
@@ -847,14 +892,11 @@ impl Sequencer {
             }
         }
         if !writes.is_empty() {
-            actions.push(Action::Durable {
-                writes,
-                then: Vec::new(),
-            });
-            actions.push(Action::Finalised {
+            let then = vec![Action::Finalised {
                 height: context.height,
                 envelopes: finalised,
-            });
+            }];
+            actions.push(Action::Durable { writes, then });
         }
         let opening = placed
             .iter()
@@ -913,7 +955,7 @@ impl Sequencer {
                 verdicts: Some(Vec::new()),
                 liars: Vec::new(),
             };
-            self.openings.finish(context, result, Vec::new(), 0);
+            self.openings.finish(context, result, Vec::new(), None, 0);
         } else if height <= self.recovered_to {
             actions.push(Action::Fetch(Fetch::Openings { height, lane }));
         } else {
@@ -970,7 +1012,7 @@ impl Sequencer {
             height,
             lane,
         };
-        self.openings.own(bundle);
+        self.openings.reopen(bundle, record.evidence);
         let verdicts = record.verdicts;
         actions.push(Action::Work(Work::Decrypt {
             context,
@@ -1005,19 +1047,32 @@ impl Sequencer {
             return;
         }
         let at_close = (header.height, ShareLane::AtClose);
+        let context = ShareContext {
+            block: front.id,
+            height: header.height,
+            lane: ShareLane::AtClose,
+        };
         if !self.openings.is_started(at_close) {
             let bids = self.closing_bids(&header);
-            let context = ShareContext {
-                block: front.id,
-                height: header.height,
-                lane: ShareLane::AtClose,
-            };
             self.start_lane(context, bids, now, actions);
         }
         let (Some(opened), Some(bids)) = (
             self.openings.opened(on_commit).cloned(),
             self.openings.opened(at_close).cloned(),
         ) else {
+            return;
+        };
+        // Everybody can check an opening; that there is none takes a certificate.
+        let malformed = (header.height, ShareLane::Malformed);
+        if !self.openings.is_started(malformed) {
+            let context = ShareContext {
+                lane: ShareLane::Malformed,
+                ..context
+            };
+            let envelopes = opened.malformed().chain(bids.malformed()).collect();
+            self.start_lane(context, envelopes, now, actions);
+        }
+        let Some(malformed) = self.openings.opened(malformed).cloned() else {
             return;
         };
         let Some(front) = self.queue.front_mut() else {
@@ -1031,6 +1086,7 @@ impl Sequencer {
             envelopes: front.ordered.clone().unwrap_or_default(),
             opened,
             bids,
+            malformed,
         };
         actions.push(Action::Work(Work::Execute(Box::new(job))));
     }
@@ -1128,7 +1184,7 @@ impl Sequencer {
             Done::Bundled { context, bundle } => {
                 if let Some(bundle) = bundle {
                     self.openings.own(bundle.clone());
-                    actions.push(Action::Broadcast(Message::Shares(bundle)));
+                    actions.push(after_writes(vec![Action::Broadcast(Message::Shares(bundle))]));
                 }
                 self.attempt(context.height, context.lane, actions);
             }
@@ -1136,9 +1192,13 @@ impl Sequencer {
                 context,
                 result,
                 plaintexts,
+                evidence,
                 bundles,
             } => {
-                for validator in self.openings.finish(context, result, plaintexts, bundles) {
+                let finished =
+                    self.openings
+                        .finish(context, result, plaintexts, evidence, bundles);
+                for validator in finished {
                     let what = "a share that its proof does not support";
                     actions.push(Action::Misbehaviour { validator, what });
                 }
@@ -1149,7 +1209,10 @@ impl Sequencer {
     }
 
     fn tick(&mut self, now: u64, actions: &mut Vec<Action>) {
-        actions.extend(self.openings.repeat(now));
+        let repeated = self.openings.repeat(now);
+        if !repeated.is_empty() {
+            actions.push(after_writes(repeated));
+        }
         for (batch, signed) in self.availability.overdue(now, BATCH_REPEAT_MS) {
             for to in self.config.committee.indices() {
                 if to != self.config.index && !signed.contains(to) {
@@ -1173,7 +1236,12 @@ impl Sequencer {
                 actions.push(Action::Fetch(Fetch::Batch { id, holders }));
             }
         }
-        let expired = self.mempool.expire(self.committed);
+        // What a final block may hold that is not read yet has not expired.
+        let mut unread = self.queue.iter().filter(|p| p.ordered.is_none());
+        let read_to = unread.next().map_or(self.committed, |p| {
+            Height(p.block.header.height.0.saturating_sub(1))
+        });
+        let expired = self.mempool.expire(read_to);
         if !expired.is_empty() {
             let height = self.committed;
             let writes = expired.iter().flat_map(|id| {
@@ -1189,5 +1257,14 @@ impl Sequencer {
             });
         }
         actions.push(Action::WakeAt(now + TICK_MS));
+    }
+}
+
+/// For what must not leave before all writes so far are durable: shares speak of a final block, and
+/// the certificate that makes it so may rest on a vote of ours that is still on its way to the disk.
+fn after_writes(then: Vec<Action>) -> Action {
+    Action::Durable {
+        writes: Vec::new(),
+        then,
     }
 }

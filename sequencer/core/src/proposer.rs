@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use conclave_types::{BatchId, Block, BlockHeader, Digest, Height, limits};
+use conclave_types::{BatchHeader, Block, BlockHeader, Digest, Height, ValidatorIndex, limits};
 
 /// Proposals that may wait for the ledger at once.
 pub(crate) const CHECKS_MAX: usize = 16;
@@ -34,12 +34,21 @@ impl LedgerReference {
     }
 }
 
-/// The ids of all batches in a chain of blocks.
-pub(crate) fn batches_of(blocks: &[Arc<Block>]) -> Vec<BatchId> {
+/// What is ordered once at most: an author's sequence number, whatever batches it gave it to. An
+/// author that certifies two under one number gets one of them ordered.
+pub(crate) type Slot = (ValidatorIndex, u64);
+
+/// The slot of a batch.
+pub(crate) const fn slot(header: &BatchHeader) -> Slot {
+    (header.author, header.sequence)
+}
+
+/// The slots of all batches in a chain of blocks.
+pub(crate) fn slots_of(blocks: &[Arc<Block>]) -> Vec<Slot> {
     blocks
         .iter()
         .flat_map(|block| &block.batches)
-        .map(|batch| batch.header.id())
+        .map(|batch| slot(&batch.header))
         .collect()
 }
 
@@ -50,13 +59,13 @@ impl PendingCheck {
     /// `parent` is what the parent's header says of the ledger.
     pub(crate) fn is_well_formed(&self, parent: LedgerReference) -> bool {
         let header = &self.block.header;
-        let ancestors = batches_of(&self.ancestors);
+        let ancestors = slots_of(&self.ancestors);
         let batches = &self.block.batches;
-        let ids: Vec<BatchId> = batches.iter().map(|batch| batch.header.id()).collect();
-        let repeated = ids
+        let slots: Vec<Slot> = batches.iter().map(|batch| slot(&batch.header)).collect();
+        let repeated = slots
             .iter()
             .enumerate()
-            .any(|(at, id)| ids[..at].contains(id) || ancestors.contains(id));
+            .any(|(at, slot)| slots[..at].contains(slot) || ancestors.contains(slot));
         batches.len() <= limits::BLOCK_BATCHES_MAX
             && header.payload == Block::payload_digest(batches)
             && !repeated

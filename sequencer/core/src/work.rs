@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use conclave_market::{ContentSource, Verifier};
-use conclave_seal::{OpenResult, SealScheme, ShareContext, Verdict};
+use conclave_seal::{
+    MalformedEvidence, OpenResult, OpeningCertificate, SealScheme, ShareContext, Verdict,
+};
 use conclave_types::{
-    Batch, BatchId, Envelope, EnvelopeHeader, Point, ShareBundle, ValidatorIndex,
+    Batch, BatchId, Envelope, EnvelopeHeader, Point, ShareBundle, ShareLane, ValidatorIndex,
 };
 
 use crate::admission;
@@ -68,6 +70,8 @@ pub enum Done {
         context: ShareContext,
         result: OpenResult,
         plaintexts: Vec<Option<Vec<u8>>>,
+        /// In the lane of malformed envelopes: what shows it to everybody.
+        evidence: Option<MalformedEvidence>,
         bundles: usize,
     },
     /// A block's outcome.
@@ -107,10 +111,15 @@ impl Work {
                     Some(verdicts) => decrypt(seal, &envelopes, verdicts),
                     None => Vec::new(),
                 };
+                let evidence = match context.lane {
+                    ShareLane::Malformed => evidence(seal, context, &envelopes, &bundles),
+                    ShareLane::OnCommit | ShareLane::AtClose => None,
+                };
                 Done::Opened {
                     context,
                     result,
                     plaintexts,
+                    evidence,
                     bundles: bundles.len(),
                 }
             }
@@ -128,6 +137,7 @@ impl Work {
                     context,
                     result,
                     plaintexts,
+                    evidence: None,
                     bundles: 0,
                 }
             }
@@ -212,6 +222,21 @@ fn bundle(
         .map(|row| columns.iter().map(|c| c[row]).collect())
         .collect();
     seal.bundle(context, &headers(envelopes), rows)
+}
+
+fn evidence(
+    seal: &dyn SealScheme,
+    context: ShareContext,
+    envelopes: &[Arc<Envelope>],
+    bundles: &[ShareBundle],
+) -> Option<MalformedEvidence> {
+    let headers = headers(envelopes);
+    let certificate = OpeningCertificate::assemble(seal, context, &headers, bundles)?;
+    let headers = headers.into_iter().cloned().collect();
+    Some(MalformedEvidence {
+        headers,
+        certificate,
+    })
 }
 
 fn decrypt(

@@ -85,14 +85,10 @@ impl Ledger {
         self.store(auction);
     }
 
-    /// Handles a deadline that passed: slashes the winner and calls the standby, or opens the job.
+    /// Handles a deadline that passed.
     pub(crate) fn miss_deadline(&mut self, context: &mut Context, id: AuctionId) {
-        let Some(mut auction) = self.state.auctions.get(&id).cloned() else {
-            return;
-        };
-        self.agenda.untrack(&auction);
-        let rollup = auction.rollup();
-        let Some(award) = auction.award_mut() else {
+        let auction = self.state.auctions.get(&id);
+        let Some(award) = auction.and_then(Auction::award) else {
             return;
         };
         let late = match (award.stage, award.standby) {
@@ -104,6 +100,20 @@ impl Ledger {
             stage: award.stage,
             prover: late,
         });
+        self.end_turn(context, id);
+    }
+
+    /// Ends the turn of whoever was to deliver: slashes the winner and calls the standby, or opens
+    /// the job.
+    pub(crate) fn end_turn(&mut self, context: &mut Context, id: AuctionId) {
+        let Some(mut auction) = self.state.auctions.get(&id).cloned() else {
+            return;
+        };
+        self.agenda.untrack(&auction);
+        let rollup = auction.rollup();
+        let Some(award) = auction.award_mut() else {
+            return;
+        };
         award.deadline = None;
         let standby = award.standby.filter(|_| award.stage == Stage::Winner);
         if award.stage == Stage::Winner {

@@ -132,7 +132,7 @@ impl Ledger {
         }
     }
 
-    /// The chunk that ends before `next` and has room, or a fresh one.
+    /// The chunk that ends before `next` and is not full, or a fresh one.
     fn open_chunk(
         &mut self,
         rollup: RollupId,
@@ -147,9 +147,9 @@ impl Ledger {
         let last = chunks
             .into_iter()
             .next_back()
-            .map(|(key, chunk)| (*key, chunk.to));
+            .map(|(key, chunk)| (*key, *chunk));
         let key = match last {
-            Some((key, to)) if to == next && to.0 - key.1.0 < limits::RANGE_TRANSACTIONS_MAX => key,
+            Some((key, chunk)) if chunk.to == next && !chunk.is_full(key.1) => key,
             _ => (rollup, next),
         };
         self.state.backlog.get_or_insert(key, || Chunk {

@@ -172,9 +172,10 @@ impl Ledger {
             }
         }
         let mut contents = Contents::new();
-        for operation in operations.values() {
+        for (index, operation) in operations {
             if let Ok(SystemOp::SubmitProof(submission)) = operation {
-                self.load_contents(submission.auction, source, &mut contents)?;
+                let author = block.entries[*index].header.core.payer;
+                self.load_contents(author, submission, source, &mut contents)?;
             }
         }
         Ok(Context {

@@ -43,7 +43,7 @@ impl Ledger {
     fn due_chunk(&self, id: RollupId, time: BlockTime) -> Option<(TxIndex, Chunk)> {
         let rollup = self.state.rollups.get(&id)?;
         let (from, chunk) = self.next_chunk(id, rollup)?;
-        let long = chunk.to.0 - from.0 >= rollup.config.range_transactions;
+        let long = chunk.to.0 - from.0 >= rollup.config.range_transactions || chunk.is_full(from);
         (long || time >= age_due(rollup, &chunk)).then_some((from, chunk))
     }
 

@@ -22,19 +22,28 @@ use crate::rollup::Settled;
 pub(crate) type Contents = BTreeMap<AuctionId, Vec<OrderedTransaction>>;
 
 impl Ledger {
-    /// Loads the contents that a proof for this auction would be verified against, and compares
-    /// them with the intent's commitment.
+    /// Loads the contents that this submission would be verified against, and compares them with
+    /// the intent's commitment.
+    ///
+    /// A range may be megabytes, so they are loaded only for an author whose turn it is before the
+    /// block: otherwise a handful of cheap submissions could name every range there is.
     pub(crate) fn load_contents(
         &self,
-        id: AuctionId,
+        author: AccountId,
+        submission: &ProofSubmission,
         source: &dyn ContentSource,
         contents: &mut Contents,
     ) -> Result<(), ExecuteError> {
-        let Some(auction) = self.state.auctions.get(&id) else {
+        let id = submission.auction;
+        let admitted = match self.admit_proof(author, submission) {
+            // The predecessor may be settled earlier in the same block.
+            Ok(_) | Err(SubmitError::PredecessorUnsettled) => true,
+            Err(_) => false,
+        };
+        let Some(auction) = self.state.auctions.get(&id).filter(|_| admitted) else {
             return Ok(());
         };
-        let ended = matches!(auction.phase, Phase::Unsold { .. } | Phase::Cancelled);
-        if ended || contents.contains_key(&id) {
+        if contents.contains_key(&id) {
             return Ok(());
         }
         let range = auction.intent.range;
@@ -77,7 +86,9 @@ impl Ledger {
             old_root,
             new_root: submission.new_root,
         };
-        let contents = context.contents.get(&id).map_or(&[][..], Vec::as_slice);
+        let Some(contents) = context.contents.get(&id) else {
+            return Err(OpError::Submit(SubmitError::TooEarly));
+        };
         if let Err(rejected) = check_proof(verifier, &statement, submission, contents) {
             return Err(self.reject_proof(context, author, id, deposit, rejected));
         }
@@ -149,6 +160,9 @@ impl Ledger {
         }
     }
 
+    /// An invalid proof costs every validator its verification. In an open or settled job it costs
+    /// its author the deposit; whoever's turn it is loses the turn as at a missed deadline, since
+    /// otherwise the winner could keep the validators verifying until its deadline for nothing.
     fn reject_proof(
         &mut self,
         context: &mut Context,
@@ -165,6 +179,10 @@ impl Ledger {
             code: rejected.code.to_owned(),
             reason: rejected.reason,
         });
+        let auction = self.state.auctions.get(&id);
+        if auction.is_some_and(|auction| may_submit(auction, author) == Ok(false)) {
+            self.end_turn(context, id);
+        }
         OpError::ProofInvalid
     }
 

@@ -67,8 +67,8 @@ pub struct Settled {
     pub height: Height,
 }
 
-/// Up to [`limits::RANGE_TRANSACTIONS_MAX`] consecutive transactions that no intent covers yet;
-/// the key names the first. The backlog grows by one of these (under 100 bytes) for every 1,024
+/// Consecutive transactions that no intent covers yet, up to [`limits::RANGE_TRANSACTIONS_MAX`] or
+/// until they reach [`limits::RANGE_BYTES_MAX`]; the key names the first. The backlog grows by one of these (under 100 bytes) for every 1,024
 /// unproven transactions, which have paid for their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Chunk {
@@ -90,6 +90,14 @@ impl Value for Rollup {
 impl Value for Stream {}
 impl Value for Settled {}
 impl Value for Chunk {}
+
+impl Chunk {
+    /// Whether a chunk whose first transaction is `from` takes no more.
+    pub(crate) const fn is_full(&self, from: TxIndex) -> bool {
+        self.to.0 - from.0 >= limits::RANGE_TRANSACTIONS_MAX
+            || self.bytes >= limits::RANGE_BYTES_MAX
+    }
+}
 
 impl Rollup {
     /// Whether its stream goes on.

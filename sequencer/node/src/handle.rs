@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use conclave_crypto::Committee;
-use conclave_ledger::{Ledger, Outcome};
+use conclave_ledger::{DeliveredEntry, Ledger, Outcome};
 use conclave_sdk::api::{
     DeliveredEnvelope, DeliveryView, EnvelopeStage, EnvelopeView, EventView, ProofView, StatusView,
 };
-use conclave_sequencer::{DeliveryRecord, FateRecord, OutcomeRecord, ProofRecord, Refusal};
+use conclave_sequencer::{
+    DeliveryRecord, FateRecord, OpeningRecord, OutcomeRecord, ProofRecord, Refusal,
+};
 use conclave_types::{
     AccountId, Batch, BatchId, BlockHeader, Envelope, EnvelopeId, Genesis, Height, ProofSystem,
-    Receipt, RollupId, Signers, TxIndex, codec,
+    Receipt, RollupId, ShareLane, Signers, TxIndex, codec,
 };
 use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::{oneshot, watch};
@@ -336,7 +338,17 @@ fn delivery_view(snapshot: &Snapshot, record: DeliveryRecord) -> Result<Delivery
             transactions: transactions.iter().map(hex::encode).collect(),
         });
     }
+    let malformed = |entry: &DeliveredEntry| entry.outcome == Outcome::Malformed;
+    let evidence = match delivery.entries.iter().any(malformed) {
+        true => {
+            let key = keys::height_lane(delivery.height, ShareLane::Malformed);
+            let record: Option<OpeningRecord> = snapshot.get_value(Table::Openings, key)?;
+            record.and_then(|record| record.evidence)
+        }
+        false => None,
+    };
     Ok(DeliveryView {
+        malformed_evidence: evidence.map(|evidence| hex::encode(codec::encode(&evidence))),
         rollup: delivery.rollup.0,
         height: delivery.height.0,
         time_ms: record.time.0,

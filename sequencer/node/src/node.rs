@@ -480,9 +480,10 @@ fn core(
             let deadline = next.unwrap_or_else(|| Instant::now() + Duration::from_millis(100));
             let event = crossbeam_channel::select_biased! {
                 recv(stop) -> _ => return,
+                // Before the queues, so that no flood of messages stops the clock.
+                recv(crossbeam_channel::at(deadline)) -> _ => Some(Event::Tick),
                 recv(inner) -> event => event.ok(),
                 recv(outer) -> event => event.ok(),
-                recv(crossbeam_channel::at(deadline)) -> _ => Some(Event::Tick),
             };
             let Some(event) = event else { return };
             next = step(&mut replica, event);

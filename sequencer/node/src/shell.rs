@@ -157,7 +157,8 @@ impl Shell {
                     }
                     then.into_iter().for_each(|effect| shell.perform(effect));
                 }
-                Err(error) => shell.stop(error.to_string()),
+                // What was not written stays outstanding: nothing may overtake it to the network.
+                Err(error) => return shell.stop(error.to_string()),
             }
             shell.outstanding.fetch_sub(1, Ordering::AcqRel);
         });
@@ -232,18 +233,22 @@ impl Shell {
 
     // ---- fetching ---------------------------------------------------------------------------
 
-    /// Runs a fetch unless the same one runs already.
+    /// Runs a fetch unless the same one runs already. What it found is given to the core after its
+    /// end, since the core may ask for the same again at once.
     fn once<F>(self: &Arc<Self>, key: Vec<u8>, task: F)
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output = Option<Event>> + Send + 'static,
     {
         if !lock(&self.fetching).insert(key.clone()) {
             return;
         }
         let shell = Arc::clone(self);
         self.runtime.spawn(async move {
-            task.await;
+            let found = task.await;
             lock(&shell.fetching).remove(&key);
+            if let Some(event) = found {
+                shell.give(event);
+            }
         });
     }
 
@@ -258,24 +263,30 @@ impl Shell {
             Fetch::Shares { height, lane } => {
                 let mut key = b"shares".to_vec();
                 key.extend(keys::height_lane(height, lane));
-                self.once(key, async move { shell.fetch_shares(height, lane).await });
+                self.once(key, async move {
+                    shell.fetch_shares(height, lane).await;
+                    None
+                });
             }
         }
     }
 
-    async fn fetch_batch(&self, id: BatchId, holders: Signers) {
+    async fn fetch_batch(&self, id: BatchId, holders: Signers) -> Option<Event> {
         let stored = self
             .store
             .snapshot()
             .and_then(|snapshot| snapshot.get_value::<Batch>(Table::Batches, id.as_bytes()));
         match stored {
             Ok(Some(batch)) => {
-                return self.give(Event::Sequencing(sequencing::Input::Fetched(Arc::new(
+                return Some(Event::Sequencing(sequencing::Input::Fetched(Arc::new(
                     batch,
                 ))));
             }
             Ok(None) => {}
-            Err(error) => return self.stop(error.to_string()),
+            Err(error) => {
+                self.stop(error.to_string());
+                return None;
+            }
         }
         let mut holders: Vec<ValidatorIndex> = holders
             .iter()
@@ -287,9 +298,10 @@ impl Shell {
                 && batch.header.id() == id
             {
                 let batch = Arc::new(*batch);
-                return self.give(Event::Sequencing(sequencing::Input::Fetched(batch)));
+                return Some(Event::Sequencing(sequencing::Input::Fetched(batch)));
             }
         }
+        None
     }
 
     fn reopen(&self, height: Height, lane: ShareLane) {
@@ -331,15 +343,17 @@ impl Shell {
         let mut key = block.as_bytes().to_vec();
         key.extend(from.0.to_be_bytes());
         self.once(key, async move {
-            if let Some(Response::Block(Some(block))) = shell.ask(from, Request::Block(block)).await
-            {
-                let input = agreement::Input::Block { from, block };
-                shell.give(Event::Agreement(Box::new(input)));
+            match shell.ask(from, Request::Block(block)).await {
+                Some(Response::Block(Some(block))) => {
+                    let input = agreement::Input::Block { from, block };
+                    Some(Event::Agreement(Box::new(input)))
+                }
+                _ => None,
             }
         });
     }
 
-    /// Asks for blocks after ours until `height` is reached or nobody has more.
+    /// Asks for blocks after ours, one answer's worth; agreement asks again while it needs more.
     fn sync(self: &Arc<Self>, height: Height, from: ValidatorIndex) {
         let shell = Arc::clone(self);
         self.once(b"sync".to_vec(), async move {
@@ -354,7 +368,7 @@ impl Shell {
             for peer in peers {
                 let next = Height(shell.committed.load(Ordering::Relaxed)).next();
                 if next > height {
-                    return;
+                    return None;
                 }
                 let Some(Response::Blocks {
                     blocks,
@@ -368,9 +382,9 @@ impl Shell {
                     blocks,
                     certificate,
                 };
-                shell.give(Event::Agreement(Box::new(input)));
-                return;
+                return Some(Event::Agreement(Box::new(input)));
             }
+            None
         });
     }
 

@@ -157,3 +157,34 @@ fn abandoned_blocks_do_not_pile_up() {
     });
     assert!(kept.count() <= 65);
 }
+
+/// A node that comes back may be the one that the others need to go on: no higher certificate than
+/// the one that it knows will ever come while it is behind.
+#[test]
+fn far_behind_the_host_is_asked_again_until_the_blocks_are_here() {
+    let blocks = chain_of(200);
+    let mut node = Node::started();
+    let behind = |lines: &[String]| -> Vec<String> {
+        let behind = lines.iter().filter(|line| line.starts_with("behind"));
+        behind.cloned().collect()
+    };
+    assert_eq!(behind(&node.quorum(qc(&blocks[199]))), ["behind 200 from 1"]);
+    // Nobody answers: another one is asked, and not before it is time.
+    assert!(behind(&node.tick(100)).is_empty());
+    assert_eq!(behind(&node.tick(250)), ["behind 200 from 2"]);
+    // An answer holds a part only: the next part is asked for at once.
+    let lines = node.input(Input::Synced {
+        from: ValidatorIndex(2),
+        blocks: blocks[..100].to_vec(),
+        certificate: cc(&blocks[99]),
+    });
+    assert_eq!(behind(&lines), ["behind 200 from 1"]);
+    let lines = node.input(Input::Synced {
+        from: ValidatorIndex(1),
+        blocks: blocks[100..200].to_vec(),
+        certificate: cc(&blocks[199]),
+    });
+    assert!(behind(&lines).is_empty());
+    assert_eq!(node.engine.committed().0, Height(200));
+    assert!(behind(&node.tick(900)).is_empty());
+}

@@ -191,6 +191,7 @@ impl Chain {
             .collect();
         execute(ledger.state.as_mut().expect("a state"), &context, &contents);
         DeliveryView {
+            malformed_evidence: None,
             rollup: core.rollup.0,
             height,
             time_ms: height,

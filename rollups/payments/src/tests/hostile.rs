@@ -135,6 +135,23 @@ fn other_shapes_and_sizes_are_refused_before_parsing() {
     assert!(matches!(run(empty), Err(VerifyError::Malformed { .. })));
 }
 
+/// The number of partitions is absorbed nowhere, so the proof system lets the prover choose, after
+/// the queries are known, which leaf each of them opens. Here it is one, whatever the proof says.
+#[test]
+fn the_prover_does_not_choose_how_layers_are_partitioned() {
+    /// Before the last eight bytes, the nonce.
+    const PARTITIONS_FROM_END: usize = 9;
+    let honest = honest();
+    for power in 1..=u8::MAX {
+        let mut proof = honest.proof.clone();
+        let at = proof.len() - PARTITIONS_FROM_END;
+        assert_eq!(proof[at], 0, "honest proofs have 2^0");
+        proof[at] = power;
+        let answer = verify(&honest.range, &honest.contents, &[], &honest.root, &proof);
+        assert!(matches!(answer, Err(VerifyError::Malformed { .. })));
+    }
+}
+
 #[test]
 fn proofs_are_reproducible() {
     let honest = honest();

@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 
 use conclave_light::verify_complete;
-use conclave_seal::{SealScheme, body_matches, decode_transactions};
-use conclave_types::{Block, Envelope, EnvelopeHeader, Height, Point, RollupId, TxIndex, limits};
+use conclave_seal::{
+    MalformedEvidence, SealScheme, ShareContext, Verdict, body_matches, decode_transactions,
+};
+use conclave_types::{
+    Block, Envelope, EnvelopeHeader, EnvelopeId, Height, Point, RollupId, ShareLane, TxIndex,
+    limits,
+};
 
 use super::{Auditor, HEADER_BYTES_MAX, VerifyError, decode};
 use crate::OrderedTransaction;
@@ -15,6 +20,10 @@ const OPENED: &str = "opened";
 /// The outcomes of envelopes whose contents are nothing. Others, such as `void`, depend on the
 /// ledger and not on the contents.
 const UNREADABLE: [&str; 3] = ["malformed", "undecryptable", "undecodable"];
+/// The outcome of an envelope whose seal holds no right M, which takes an opening certificate.
+const MALFORMED: &str = "malformed";
+/// Bytes of the evidence for a block's malformed envelopes.
+const EVIDENCE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The outcome of an envelope ordered past its expiry.
 const EXPIRED: &str = "expired";
 
@@ -27,7 +36,7 @@ pub struct VerifiedDelivery {
     pub first_index: TxIndex,
     /// The transactions of all opened envelopes, in order.
     pub transactions: Vec<OrderedTransaction>,
-    /// How many envelopes ended how, in the node's words. Only `opened` and `expired` are proven.
+    /// How many envelopes ended how, in the node's words. `opened`, `malformed` and `expired` are proven.
     pub outcomes: BTreeMap<String, u64>,
 }
 
@@ -59,7 +68,10 @@ impl Auditor {
         // 2. The openings, all at once.
         let openings = self.openings(height, &headers, &view.envelopes)?;
 
-        // 3. What each envelope holds.
+        // 3. Those that provably hold nothing.
+        let unopenable = self.malformed(block, view)?;
+
+        // 4. What each envelope holds.
         let mut verified = VerifiedDelivery {
             height,
             first_index: TxIndex(view.first_index),
@@ -102,6 +114,9 @@ impl Auditor {
                 (outcome, Some(_)) if UNREADABLE.contains(&outcome) => {
                     return Err(refuse("it is called unreadable and holds transactions"));
                 }
+                (MALFORMED, _) if !unopenable.contains(&id) => {
+                    return Err(refuse("it is called malformed without a certificate"));
+                }
                 (EXPIRED, _) if !expired => {
                     return Err(refuse("it is called expired and was in time"));
                 }
@@ -118,6 +133,41 @@ impl Auditor {
                 .or_default() += 1;
         }
         Ok(verified)
+    }
+
+    /// The envelopes that an opening certificate shows to be malformed.
+    fn malformed(
+        &self,
+        block: &Block,
+        view: &DeliveryView,
+    ) -> Result<Vec<EnvelopeId>, VerifyError> {
+        let Some(text) = &view.malformed_evidence else {
+            return Ok(Vec::new());
+        };
+        let height = block.header.height;
+        let refuse = || VerifyError::Malformed {
+            height,
+            what: "the evidence of malformed envelopes",
+        };
+        let MalformedEvidence {
+            headers,
+            certificate,
+        } = decode(text, EVIDENCE_BYTES_MAX).ok_or_else(refuse)?;
+        let context = ShareContext {
+            block: block.id(),
+            height,
+            lane: ShareLane::Malformed,
+        };
+        if certificate.context != context {
+            return Err(refuse());
+        }
+        let references: Vec<&EnvelopeHeader> = headers.iter().collect();
+        let verdicts = certificate
+            .verify(&self.seal, &references)
+            .map_err(|_| refuse())?;
+        let proven = headers.iter().zip(verdicts);
+        let proven = proven.filter(|(_, verdict)| *verdict == Verdict::Malformed);
+        Ok(proven.map(|(header, _)| header.id()).collect())
     }
 
     /// Each envelope's opening, checked against its header.

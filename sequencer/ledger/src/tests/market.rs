@@ -377,3 +377,34 @@ fn missing_contents_and_bids_stop_execution_without_a_trace() {
     assert!(matches!(corrupt, Err(ExecuteError::CorruptContents { .. })));
     assert_eq!(world.ledger.snapshot(), before);
 }
+
+/// A range is held in memory by everyone who verifies its proof, so long transactions fill it
+/// before there are 1,024 of them.
+#[test]
+fn a_range_of_long_transactions_ends_at_its_bytes() {
+    let mut world = World::with_market();
+    let rollup = RollupId(2);
+    let config = RollupConfig {
+        range_transactions: limits::RANGE_TRANSACTIONS_MAX,
+        ..config()
+    };
+    let amount = Amount(10_000);
+    let register = world.op(OWNER, SystemOp::RegisterRollup { rollup, config });
+    let fund = world.op(OWNER, SystemOp::FundRollup { rollup, amount });
+    world.block(vec![register, fund]);
+    let long = 280_000;
+    let fill = limits::RANGE_BYTES_MAX.div_ceil(long);
+    for _ in 0..=fill {
+        let bytes = encode_transactions(&[vec![0; long as usize]]);
+        let sent = world.sealed(5, rollup, bytes);
+        world.block(vec![sent]);
+    }
+    let outstanding = &world.ledger.rollup(rollup).expect("rollup").outstanding;
+    assert_eq!(
+        outstanding.len(),
+        1,
+        "one full range, and one transaction more"
+    );
+    let auction = world.ledger.auction(outstanding[0]).expect("auction");
+    assert_eq!(auction.intent.range.count(), fill);
+}

@@ -184,6 +184,63 @@ fn a_copied_proof_does_not_pay_the_copier() {
     assert_eq!(world.balance(6), before - 10_000);
 }
 
+/// A winner that floods the chain with invalid proofs would keep every validator verifying until
+/// its deadline, for the fees of short envelopes. The first one costs it the job.
+#[test]
+fn an_invalid_proof_ends_its_makers_turn() {
+    let mut world = World::with_market();
+    let id = world.award(&[(2, 30), (3, 38)]);
+    let bad = |world: &mut World, prover| {
+        let mut submission = world.submission(prover, id, 50);
+        submission.proof[0] ^= 1;
+        world.op(prover, SystemOp::SubmitProof(submission))
+    };
+    let flood = vec![bad(&mut world, 2), bad(&mut world, 2), bad(&mut world, 2)];
+    let refused = failed(SubmitError::StandbysTurn);
+    assert_eq!(
+        world.block(flood).outcomes,
+        [Outcome::Failed(OpError::ProofInvalid), refused, refused]
+    );
+    assert_eq!(stage(&world, id), Stage::Standby);
+    let prover = world.ledger.prover(&account(2)).expect("prover");
+    assert_eq!((prover.free, prover.armed), (Amount(140), false));
+
+    let flood = vec![bad(&mut world, 3), bad(&mut world, 3)];
+    let before = world.balance(3);
+    assert_eq!(
+        world.block(flood).outcomes,
+        [Outcome::Failed(OpError::ProofInvalid); 2]
+    );
+    assert_eq!(stage(&world, id), Stage::Open);
+    // The second one was an open job's, and cost the deposit.
+    assert_eq!(world.balance(3), before - 10_000);
+    assert_eq!(submit(&mut world, 7, id, 50), Outcome::Done);
+}
+
+/// Whoever may not submit cannot make the validators read a range either: here its contents are
+/// gone, and the block executes all the same.
+#[test]
+fn contents_are_not_read_for_a_submission_out_of_turn() {
+    let mut world = World::with_market();
+    let settled = world.award(&[(2, 30)]);
+    assert_eq!(submit(&mut world, 2, settled, 50), Outcome::Done);
+    let awarded = world.award(&[(3, 30)]);
+    let amount = Amount(995_000);
+    let to = account(9);
+    let poor = world.op(8, SystemOp::Transfer { to, amount });
+    world.block(vec![poor]);
+
+    let sent = vec![world.proof(8, settled, 51), world.proof(8, awarded, 51)];
+    world.store.0.remove(&ROLLUP);
+    assert_eq!(
+        world.block(sent).outcomes,
+        [
+            failed(SubmitError::Deposit),
+            failed(SubmitError::WinnersTurn)
+        ]
+    );
+}
+
 #[test]
 fn malformed_submissions_are_refused_before_verification() {
     let mut world = World::with_market();

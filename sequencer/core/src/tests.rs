@@ -1,0 +1,442 @@
+//! What a lying author, a slow opening and a restart must not do to a validator.
+
+use std::sync::Arc;
+
+use conclave_crypto::{Committee, Signatures};
+use conclave_ledger::Ledger;
+use conclave_seal::{OpenResult, ShareContext, Verdict};
+use conclave_types::*;
+
+use crate::availability::Availability;
+use crate::opening::Openings;
+use crate::proposer::{PendingCheck, slot};
+use crate::{Action, Config, Done, Input, LedgerReference, Message, Recovered, Sequencer, Write};
+
+/// Signatures that only know who signed what, added up by exclusive or.
+struct Quick(ValidatorIndex);
+
+impl Quick {
+    fn of(signer: ValidatorIndex, message: &Digest) -> BlsSignature {
+        let hasher = Domain::Simulation.hasher();
+        let wide = hasher.part(&signer.0.to_le_bytes()).part(&message.0).wide();
+        BlsSignature(wide[..48].try_into().expect("48 of 64"))
+    }
+}
+
+impl Signatures for Quick {
+    fn sign(&self, message: &Digest) -> BlsSignature {
+        Self::of(self.0, message)
+    }
+
+    fn verify(&self, signer: ValidatorIndex, message: &Digest, signature: &BlsSignature) -> bool {
+        *signature == Self::of(signer, message)
+    }
+
+    fn aggregate(&self, signatures: &[BlsSignature]) -> Option<BlsSignature> {
+        let mut sum = [0; 48];
+        for signature in signatures {
+            let parts = sum.iter_mut().zip(signature.0);
+            parts.for_each(|(byte, part)| *byte ^= part);
+        }
+        (!signatures.is_empty()).then_some(BlsSignature(sum))
+    }
+
+    fn verify_aggregate(&self, groups: &[(Digest, Signers)], signature: &BlsSignature) -> bool {
+        let parts = groups.iter().flat_map(|(message, signers)| {
+            let signers: Vec<_> = signers.iter().collect();
+            signers.into_iter().map(|s| Self::of(s, message))
+        });
+        self.aggregate(&parts.collect::<Vec<_>>()).as_ref() == Some(signature)
+    }
+}
+
+fn genesis() -> Genesis {
+    let validators = (0..4_u8).map(|index| ValidatorInfo {
+        name: format!("v{index}"),
+        weight: 1,
+        bls_key: BlsPublicKey([index; 96]),
+        bls_possession: BlsSignature([0; 48]),
+        transport_key: TransportKey([index; 32]),
+        account: AccountId(Digest::ZERO),
+        address: String::new(),
+        api: String::new(),
+    });
+    Genesis {
+        name: "test".into(),
+        time: BlockTime(0),
+        validators: validators.collect(),
+        sealing: SealingKey {
+            key: Point([0; 32]),
+            shares: vec![Point([0; 32]); 4],
+            transcript: Digest::ZERO,
+        },
+        allocations: vec![],
+        consensus: Default::default(),
+        fees: Default::default(),
+        market: Default::default(),
+    }
+}
+
+const ALL_BUT_OWN: [u16; 3] = [1, 2, 3];
+
+fn signers() -> Signers {
+    let mut signers = Signers::default();
+    for index in ALL_BUT_OWN {
+        signers.insert(ValidatorIndex(index));
+    }
+    signers
+}
+
+/// A batch of validator 1 with one plain envelope.
+fn batch(sequence: u64, body: &[u8]) -> Arc<Batch> {
+    let chain = genesis().chain_id();
+    let envelope = Envelope {
+        header: EnvelopeHeader {
+            core: EnvelopeCore {
+                chain,
+                epoch: Epoch(0),
+                rollup: RollupId::SYSTEM,
+                payer: AccountId(Digest::ZERO),
+                sequence: Sequence(1),
+                expiry: Height(1_000),
+                release: ReleaseRule::OnCommit,
+                bucket: Bucket(0),
+            },
+            body_bytes: body.len() as u32,
+            body_digest: Domain::EnvelopeBody.digest(body),
+            payload: Payload::Plain,
+            signature: EdSignature([0; 64]),
+        },
+        body: body.to_vec(),
+    };
+    let envelopes = vec![envelope];
+    let header = BatchHeader {
+        chain,
+        epoch: Epoch(0),
+        author: ValidatorIndex(1),
+        sequence,
+        contents: crate::admission::contents_of(&envelopes),
+    };
+    Arc::new(Batch { header, envelopes })
+}
+
+fn certified(batch: &Batch) -> BatchRef {
+    let message = Stored::message(batch.header.chain, batch.header.id());
+    let parts = ALL_BUT_OWN.map(|index| Quick::of(ValidatorIndex(index), &message));
+    let quick = Quick(ValidatorIndex(0));
+    BatchRef {
+        header: batch.header.clone(),
+        stored: AggregateSignature {
+            signers: signers(),
+            signature: quick.aggregate(&parts).expect("three"),
+        },
+    }
+}
+
+/// A block on top of the genesis ledger; nothing of what lies between is looked at.
+fn block(height: u64, batches: Vec<BatchRef>, root: Digest) -> Arc<Block> {
+    let chain = genesis().chain_id();
+    let header = BlockHeader {
+        chain,
+        epoch: Epoch(0),
+        view: View(height),
+        height: Height(height),
+        parent: BlockId::genesis(chain),
+        parent_view: View(height - 1),
+        proposer: ValidatorIndex(1),
+        time: BlockTime(height),
+        payload: Block::payload_digest(&batches),
+        ledger_height: Height(0),
+        ledger_root: root,
+    };
+    Arc::new(Block { header, batches })
+}
+
+fn certificate(block: &Block) -> CommitCertificate {
+    CommitCertificate {
+        epoch: Epoch(0),
+        view: block.header.view,
+        height: block.header.height,
+        block: block.id(),
+        aggregate: AggregateSignature {
+            signers: signers(),
+            signature: BlsSignature([0; 48]),
+        },
+    }
+}
+
+struct Node {
+    sequencer: Sequencer,
+    root: Digest,
+}
+
+impl Node {
+    fn new() -> Self {
+        let genesis = genesis();
+        let ledger = Arc::new(Ledger::genesis(&genesis));
+        let root = ledger.root();
+        let config = Config {
+            chain: genesis.chain_id(),
+            epoch: Epoch(0),
+            index: ValidatorIndex(0),
+            committee: Committee::from_genesis(&genesis).expect("3f+1"),
+            order_deadline_blocks: 100,
+            signatures: Arc::new(Quick(ValidatorIndex(0))),
+            receipts: Box::new(|_| EdSignature([0; 64])),
+        };
+        let recovered = Recovered {
+            ledger,
+            height: Height(0),
+            held: vec![],
+            mempool: vec![],
+            batches: vec![],
+            certificates: vec![],
+            roots: vec![],
+            tip: LedgerReference {
+                height: Height(0),
+                root,
+            },
+            committed: Height(0),
+        };
+        let (sequencer, _) = Sequencer::new(config, recovered, 0);
+        Self { sequencer, root }
+    }
+
+    fn give(&mut self, message: Message) -> Vec<Action> {
+        let from = ValidatorIndex(1);
+        self.sequencer
+            .handle(1, Input::Message { from, message })
+    }
+
+    fn commit(&mut self, block: Arc<Block>) -> Vec<Action> {
+        let certificate = certificate(&block);
+        let blocks = vec![block];
+        let input = Input::Committed {
+            blocks,
+            certificate,
+        };
+        self.sequencer.handle(1, input)
+    }
+
+    fn checked(&mut self, batch: Arc<Batch>) -> Vec<Action> {
+        let done = Done::BatchChecked {
+            from: ValidatorIndex(1),
+            id: batch.header.id(),
+            points: vec![None; batch.envelopes.len()],
+            batch,
+            valid: true,
+        };
+        self.sequencer.handle(1, Input::Done(Box::new(done)))
+    }
+
+    fn payload(&mut self) -> Vec<Action> {
+        let wanted = Input::PayloadWanted {
+            view: View(100),
+            parent_time: BlockTime(0),
+            ancestors: vec![],
+            due: false,
+        };
+        self.sequencer.handle(1, wanted)
+    }
+}
+
+/// The bodies that these actions write, and whether each stays among the unordered.
+fn bodies(actions: &[Action]) -> Vec<(Arc<Batch>, bool)> {
+    let mut bodies: Vec<(Arc<Batch>, bool)> = Vec::new();
+    for action in actions {
+        let Action::Durable { writes, .. } = action else {
+            continue;
+        };
+        for write in writes {
+            match write {
+                Write::Batch(_, batch) => bodies.push((batch.clone(), true)),
+                Write::Ordered(id) => {
+                    for (batch, unordered) in &mut bodies {
+                        *unordered &= batch.header.id() != *id;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    bodies
+}
+
+/// A batch's id is its header's. An author that sends its header again with other envelopes must
+/// not get what is stored under that id replaced.
+#[test]
+fn a_batch_sent_again_without_its_envelopes_changes_nothing_in_the_store() {
+    let mut node = Node::new();
+    let good = batch(1, b"good");
+    node.give(Message::Batch(good.clone()));
+    assert_eq!(bodies(&node.checked(good.clone())), [(good.clone(), true)]);
+    let hollow = Arc::new(Batch {
+        header: good.header.clone(),
+        envelopes: vec![],
+    });
+    let again = node.give(Message::Batch(hollow));
+    assert_eq!(bodies(&again), [(good, true)]);
+}
+
+/// Validators sign any number of an author's batches, so one that lies gets two certified under
+/// one sequence number. The second one can never be ordered, and must not stay in the proposals of
+/// honest leaders, which all voters would refuse for ever.
+#[test]
+fn of_two_batches_with_one_sequence_number_the_second_is_forgotten() {
+    let mut node = Node::new();
+    let (first, second) = (batch(1, b"first"), batch(1, b"second"));
+    for batch in [&first, &second] {
+        node.give(Message::Certified(certified(batch)));
+    }
+    let payload = node.payload();
+    let Some(Action::Payload { batches, .. }) = payload.first() else {
+        panic!("{payload:?}");
+    };
+    assert_eq!(batches, &[certified(&first)], "one of them at a time");
+
+    let both = vec![certified(&first), certified(&second)];
+    let check = PendingCheck {
+        block: block(1, both, node.root),
+        ancestors: vec![],
+    };
+    let parent = LedgerReference {
+        height: Height(0),
+        root: node.root,
+    };
+    assert!(!check.is_well_formed(parent), "never both in one block");
+
+    node.checked(first.clone());
+    node.commit(block(1, vec![certified(&first)], node.root));
+    let payload = node.payload();
+    assert!(
+        matches!(payload.first(), Some(Action::PayloadPending(false))),
+        "{payload:?}"
+    );
+}
+
+#[test]
+fn ordering_a_batch_ends_all_others_of_its_slot() {
+    let mut availability = Availability::default();
+    let (first, second, other) = (batch(1, b"first"), batch(1, b"second"), batch(2, b"other"));
+    for batch in [&first, &second, &other] {
+        availability.certify(batch.header.id(), certified(batch), 0);
+    }
+    let mut ended = availability.order(&certified(&first));
+    ended.sort();
+    let mut expected = [first.header.id(), second.header.id()];
+    expected.sort();
+    assert_eq!(ended, expected);
+    assert_eq!(availability.orderable(&[], 32), [certified(&other)]);
+    assert!(!availability.has_orderable(&[slot(&other.header)]));
+}
+
+/// Agreement asks for a payload whenever one is announced, within the same step: an announcement
+/// that the next question takes back would go round for ever.
+#[test]
+fn a_payload_held_back_because_opening_lags_is_not_announced_again() {
+    let mut node = Node::new();
+    let waiting = batch(1, b"waiting");
+    node.give(Message::Certified(certified(&waiting)));
+    for height in 1..=2 * limits::LEDGER_LAG_BLOCKS_MAX {
+        node.commit(block(height, vec![], node.root));
+        let answer = node.payload();
+        if let Some(Action::PayloadPending(false)) = answer.first() {
+            let announced = |a: &Action| matches!(a, Action::PayloadPending(true));
+            assert!(!answer.iter().any(announced), "height {height}: {answer:?}");
+        }
+    }
+}
+
+/// A body that came late is kept for readers and for peers, but no longer waits for an order.
+#[test]
+fn a_body_fetched_for_a_final_block_is_written_and_not_as_an_unordered_one() {
+    let mut node = Node::new();
+    let late = batch(1, b"late");
+    node.commit(block(1, vec![certified(&late)], node.root));
+    let fetched = node.sequencer.handle(1, Input::Fetched(late.clone()));
+    assert_eq!(bodies(&fetched), [(late.clone(), false)]);
+    // A check that was under way when the block became final ends after it.
+    assert_eq!(bodies(&node.checked(late.clone())), [(late, false)]);
+}
+
+/// After a restart a lane is read from the store while the peers' shares may open it once more.
+#[test]
+fn a_lane_that_is_opened_twice_keeps_its_envelopes() {
+    let mut openings = Openings::default();
+    let context = ShareContext {
+        block: BlockId(Digest::ZERO),
+        height: Height(1),
+        lane: ShareLane::OnCommit,
+    };
+    let envelope = Arc::new(batch(1, b"sealed").envelopes[0].clone());
+    openings.start(context, vec![envelope], 0);
+    openings.own(ShareBundle {
+        block: context.block,
+        height: context.height,
+        lane: context.lane,
+        signer: ValidatorIndex(0),
+        shares: vec![],
+        proofs: vec![],
+    });
+    for _ in 0..2 {
+        let result = OpenResult {
+            verdicts: Some(vec![Verdict::Malformed]),
+            liars: vec![],
+        };
+        openings.finish(context, result, vec![None], None, 0);
+    }
+    let key = (context.height, context.lane);
+    let opened = openings.opened(key).expect("opened");
+    assert_eq!(opened.envelopes.len(), opened.verdicts.len());
+}
+
+/// One peer cannot fill the memory with shares of blocks to come, and what is kept is what is
+/// needed first.
+#[test]
+fn shares_that_come_early_are_bounded_by_peer() {
+    let mut openings = Openings::default();
+    let mut bundle = ShareBundle {
+        block: BlockId(Digest::ZERO),
+        height: Height(0),
+        lane: ShareLane::OnCommit,
+        signer: ValidatorIndex(1),
+        shares: vec![],
+        proofs: vec![],
+    };
+    for height in (1..=100).rev() {
+        bundle.height = Height(height);
+        openings.add(bundle.clone(), Height(0));
+    }
+    let heights: Vec<u64> = openings.early_heights(ValidatorIndex(1)).collect();
+    assert_eq!(heights, (1..=16).collect::<Vec<_>>());
+}
+
+/// The certificate in hand may rest on our own vote, which may not have reached the disk: a crash
+/// now, and the block may never be final.
+#[test]
+fn shares_leave_only_after_all_writes_so_far() {
+    let mut node = Node::new();
+    node.commit(block(1, vec![], node.root));
+    let context = ShareContext {
+        block: BlockId(Digest::ZERO),
+        height: Height(1),
+        lane: ShareLane::OnCommit,
+    };
+    let bundle = Some(ShareBundle {
+        block: context.block,
+        height: context.height,
+        lane: context.lane,
+        signer: ValidatorIndex(0),
+        shares: vec![],
+        proofs: vec![],
+    });
+    let done = Done::Bundled { context, bundle };
+    let actions = node.sequencer.handle(1, Input::Done(Box::new(done)));
+    let shares = |a: &Action| matches!(a, Action::Broadcast(Message::Shares(_)));
+    assert!(!actions.iter().any(shares));
+    let behind = actions.iter().any(|action| match action {
+        Action::Durable { then, .. } => then.iter().any(shares),
+        _ => false,
+    });
+    assert!(behind, "{actions:?}");
+}
