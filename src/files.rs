@@ -161,7 +161,18 @@ impl KeyDir {
     }
 
     pub(crate) fn shares(&self) -> anyhow::Result<KeyShares> {
+        use std::os::unix::fs::PermissionsExt;
         let path = self.0.join("sealing.key");
+        let mode = std::fs::metadata(&path).map(|meta| meta.permissions().mode() & 0o777);
+        if let Ok(mode) = mode
+            && mode & 0o077 != 0
+        {
+            bail!(
+                "[CV-CLI-013] {} has mode {mode:o}, so others can read it; chmod 600 it, and \
+                 generate a new key if somebody might have",
+                path.display()
+            );
+        }
         let text = Zeroizing::new(std::fs::read_to_string(&path).with_context(|| {
             format!(
                 "[CV-CLI-002] cannot read {}; run the key generation first",

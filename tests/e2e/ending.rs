@@ -73,10 +73,13 @@ async fn same_contents(network: &Network, to: Height) -> Vec<DeliveryView> {
     let first = contents(network.node(0), to).await;
     for node in 1..VALIDATORS {
         let other = contents(network.node(node), to).await;
-        assert!(
-            first == other,
-            "validators 0 and {node} tell different stories"
-        );
+        for (one, another) in first.iter().zip(&other) {
+            assert!(
+                one == another,
+                "validators 0 and {node} tell different stories: {one:#?}, {another:#?}"
+            );
+        }
+        assert_eq!(first.len(), other.len(), "at validator {node}");
     }
     first
 }

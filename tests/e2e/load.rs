@@ -43,6 +43,7 @@ impl Load {
     /// Begins to submit.
     pub(crate) async fn start(network: &Network) -> Self {
         let key = load_key(&network.path("user.key")).expect("the user's key");
+        let sequence = network.path("user.key.sequence");
         // Expiry is not what is tested here.
         let options = GatewayOptions {
             expiry_blocks: 20_000,
@@ -52,7 +53,7 @@ impl Load {
             Client::new(network.urls()).expect("a client"),
             network.genesis().clone(),
             EdSecret::from_seed(&*key),
-            &network.path("user.key.sequence"),
+            &sequence,
             options,
         );
         let sender = Sender {

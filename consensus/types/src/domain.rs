@@ -90,8 +90,6 @@ domains! {
     IntentContents = "intent-contents";
     /// Tie-breaking between equal bids.
     AuctionTie = "auction-tie";
-    /// Which validator combines an envelope's shares.
-    Opener = "opener";
     /// A proven statement's digest.
     Statement = "statement";
     /// A user's account key derived from a seed.

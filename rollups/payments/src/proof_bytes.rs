@@ -8,11 +8,13 @@
 
 use conclave_types::codec;
 use winter_utils::{ByteReader, Deserializable, DeserializationError, Serializable, SliceReader};
+use winterfell::crypto::ElementHasher;
 use winterfell::math::StarkField;
-use winterfell::math::fields::f64::BaseElement;
+use winterfell::math::fields::{CubeExtension, f64::BaseElement};
 use winterfell::{Proof, TraceInfo};
 
 use crate::air::{ASSERTIONS, constraint_count};
+use crate::commitment::Hash;
 use crate::layout::{SLOT_ROWS, column};
 use crate::payment::VALUE_LIMIT;
 use crate::program::options;
@@ -21,6 +23,8 @@ use crate::trace::slots;
 
 /// No proof, and so no length inside one, is longer.
 const BYTES_MAX: usize = conclave_types::limits::PROOF_BYTES_MAX;
+/// The field of the challenges, as the options name it.
+pub(crate) type Challenge = CubeExtension<BaseElement>;
 /// Bytes of the header.
 const HEADER_BYTES: usize = 88;
 
@@ -75,7 +79,22 @@ pub(crate) fn read_proof(bytes: &[u8], included: usize) -> Option<Proof> {
     // The number of partitions renames the leaves of FRI's layers, and no challenge depends on it:
     // a prover that could choose it would choose after it knows the queries.
     let one_partition = proof.fri_proof.num_partitions() == 1;
-    (one_partition && !reader.has_more_bytes()).then_some(proof)
+    let sound = one_partition && remainder_is_committed(&proof)?;
+    (sound && !reader.has_more_bytes()).then_some(proof)
+}
+
+/// Whether the polynomial that FRI ends with is the one that the transcript absorbed before the
+/// queries were drawn.
+///
+/// The proof system's verifier (0.13.1) absorbs the commitment and never compares the polynomial
+/// with it. A prover could then choose, once it knows the queries, 128 coefficients that fit all 85
+/// of them, and FRI would show nothing: every statement would have a proof.
+fn remainder_is_committed(proof: &Proof) -> Option<bool> {
+    let fri = options().to_fri_options();
+    let layers = fri.num_fri_layers(proof.lde_domain_size());
+    let (.., commitments) = proof.commitments.clone().parse::<Hash>(1, layers).ok()?;
+    let remainder = proof.fri_proof.parse_remainder::<Challenge>().ok()?;
+    Some(commitments.last() == Some(&Hash::hash_elements(&remainder)))
 }
 
 /// A reader that refuses to read more elements than bytes are left.

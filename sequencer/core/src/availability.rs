@@ -132,6 +132,23 @@ impl Availability {
         too_old || sequences.contains(&sequence)
     }
 
+    /// The sequence numbers that were ordered, by author, as far back as they count.
+    pub(crate) fn ordered(&self) -> Vec<(ValidatorIndex, Vec<u64>)> {
+        let ordered = self.ordered.iter();
+        ordered
+            .map(|(author, sequences)| (*author, sequences.iter().copied().collect()))
+            .collect()
+    }
+
+    /// Takes up what [`Self::ordered`] was before a restart. All validators must agree on it: who
+    /// forgets proposes what the others refuse.
+    pub(crate) fn recover(&mut self, ordered: Vec<(ValidatorIndex, Vec<u64>)>) {
+        let sets = ordered.into_iter();
+        self.ordered = sets
+            .map(|(author, sequences)| (author, sequences.into_iter().collect()))
+            .collect();
+    }
+
     /// Notes that a batch is in a committed block. Names the certified batches that can be ordered
     /// no more: itself, and others to which a lying author gave the same sequence number. Kept,
     /// they would spoil every proposal of ours.
@@ -142,9 +159,15 @@ impl Availability {
             sequences.pop_first();
         }
         let over = |header| self.is_ordered(header);
-        let own = self.collecting.iter().filter(|(_, c)| over(&c.batch.header));
+        let own = self
+            .collecting
+            .iter()
+            .filter(|(_, c)| over(&c.batch.header));
         let own: Vec<BatchId> = own.map(|(id, _)| *id).collect();
-        let ended = self.certified.iter().filter(|(_, c)| over(&c.reference.header));
+        let ended = self
+            .certified
+            .iter()
+            .filter(|(_, c)| over(&c.reference.header));
         let ended: Vec<BatchId> = ended.map(|(id, _)| *id).collect();
         own.iter().for_each(|id| drop(self.collecting.remove(id)));
         ended.iter().for_each(|id| drop(self.certified.remove(id)));

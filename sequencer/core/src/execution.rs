@@ -10,8 +10,8 @@ use conclave_ledger::{
 use conclave_market::{ContentSource, Verifier};
 use conclave_seal::Verdict;
 use conclave_types::{
-    BatchId, BlockHeader, Digest, Envelope, EnvelopeId, Height, ReleaseRule, ShareLane,
-    SystemOp, ValidatorIndex, codec, limits,
+    BatchId, BlockHeader, Digest, Envelope, EnvelopeId, Height, ReleaseRule, ShareLane, SystemOp,
+    ValidatorIndex, codec, limits,
 };
 
 use crate::message::{

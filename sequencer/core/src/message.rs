@@ -46,7 +46,7 @@ pub enum Input {
     Reopened {
         height: Height,
         lane: ShareLane,
-        record: OpeningRecord,
+        record: Box<OpeningRecord>,
     },
     /// The own store has no such openings.
     NotReopened { height: Height, lane: ShareLane },
@@ -181,6 +181,9 @@ pub enum Write {
         height: Height,
         ledger: Arc<Ledger>,
         held: Vec<Arc<Envelope>>,
+        /// Sequence numbers of ordered batches, by author, as far back as they count. Those of
+        /// final blocks that are not executed yet may be among them.
+        ordered: Vec<(ValidatorIndex, Vec<u64>)>,
     },
 }
 

@@ -146,7 +146,10 @@ impl Openings {
 
     #[cfg(test)]
     pub(crate) fn early_heights(&self, signer: ValidatorIndex) -> impl Iterator<Item = u64> + '_ {
-        let early = self.early.iter().filter(move |(_, of)| of.contains_key(&signer));
+        let early = self
+            .early
+            .iter()
+            .filter(move |(_, of)| of.contains_key(&signer));
         early.map(|((height, _), _)| height.0)
     }
 

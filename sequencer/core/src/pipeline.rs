@@ -66,6 +66,9 @@ pub struct Recovered {
     pub held: Vec<Arc<Envelope>>,
     /// Acknowledged envelopes that are not ordered.
     pub mempool: Vec<Envelope>,
+    /// Sequence numbers of the batches ordered up to `height`, by author, as in
+    /// [`Write::Snapshot`].
+    pub ordered: Vec<(ValidatorIndex, Vec<u64>)>,
     /// Batches that are not ordered.
     pub batches: Vec<Arc<Batch>>,
     /// Certificates of some of them.
@@ -162,6 +165,7 @@ impl Sequencer {
             let fee = sequencer.fees.quote(envelope.header.body_bytes);
             sequencer.mempool.insert(envelope, fee, now);
         }
+        sequencer.availability.recover(recovered.ordered);
         let mut actions = Vec::new();
         for batch in recovered.batches {
             sequencer.recover_batch(batch, now, &mut actions);
@@ -178,7 +182,8 @@ impl Sequencer {
 
     fn recover_batch(&mut self, batch: Arc<Batch>, now: u64, actions: &mut Vec<Action>) {
         let id = batch.header.id();
-        if batch.header.author == self.config.index {
+        let ordered = self.availability.is_ordered(&batch.header);
+        if batch.header.author == self.config.index && !ordered {
             self.batch_sequence = self.batch_sequence.max(batch.header.sequence);
             for envelope in &batch.envelopes {
                 self.mempool.mark_batched(envelope.header.id());
@@ -235,7 +240,7 @@ impl Sequencer {
                 lane,
                 record,
             } => {
-                self.reopened(height, lane, record, &mut actions);
+                self.reopened(height, lane, *record, &mut actions);
             }
             Input::NotReopened { height, lane } => self.release(height, lane, &mut actions),
             Input::PayloadWanted {
@@ -1137,6 +1142,7 @@ impl Sequencer {
                 height,
                 ledger: self.ledger.clone(),
                 held,
+                ordered: self.availability.ordered(),
             });
         }
         let published = Published {
@@ -1184,7 +1190,9 @@ impl Sequencer {
             Done::Bundled { context, bundle } => {
                 if let Some(bundle) = bundle {
                     self.openings.own(bundle.clone());
-                    actions.push(after_writes(vec![Action::Broadcast(Message::Shares(bundle))]));
+                    actions.push(after_writes(vec![Action::Broadcast(Message::Shares(
+                        bundle,
+                    ))]));
                 }
                 self.attempt(context.height, context.lane, actions);
             }
@@ -1195,9 +1203,9 @@ impl Sequencer {
                 evidence,
                 bundles,
             } => {
-                let finished =
-                    self.openings
-                        .finish(context, result, plaintexts, evidence, bundles);
+                let finished = self
+                    .openings
+                    .finish(context, result, plaintexts, evidence, bundles);
                 for validator in finished {
                     let what = "a share that its proof does not support";
                     actions.push(Action::Misbehaviour { validator, what });

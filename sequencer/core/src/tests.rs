@@ -172,6 +172,10 @@ struct Node {
 
 impl Node {
     fn new() -> Self {
+        Self::recovered(vec![])
+    }
+
+    fn recovered(ordered: Vec<(ValidatorIndex, Vec<u64>)>) -> Self {
         let genesis = genesis();
         let ledger = Arc::new(Ledger::genesis(&genesis));
         let root = ledger.root();
@@ -189,6 +193,7 @@ impl Node {
             height: Height(0),
             held: vec![],
             mempool: vec![],
+            ordered,
             batches: vec![],
             certificates: vec![],
             roots: vec![],
@@ -204,8 +209,7 @@ impl Node {
 
     fn give(&mut self, message: Message) -> Vec<Action> {
         let from = ValidatorIndex(1);
-        self.sequencer
-            .handle(1, Input::Message { from, message })
+        self.sequencer.handle(1, Input::Message { from, message })
     }
 
     fn commit(&mut self, block: Arc<Block>) -> Vec<Action> {
@@ -230,10 +234,14 @@ impl Node {
     }
 
     fn payload(&mut self) -> Vec<Action> {
+        self.payload_after(vec![])
+    }
+
+    fn payload_after(&mut self, ancestors: Vec<Arc<Block>>) -> Vec<Action> {
         let wanted = Input::PayloadWanted {
             view: View(100),
             parent_time: BlockTime(0),
-            ancestors: vec![],
+            ancestors,
             due: false,
         };
         self.sequencer.handle(1, wanted)
@@ -314,6 +322,20 @@ fn of_two_batches_with_one_sequence_number_the_second_is_forgotten() {
     );
 }
 
+/// The author may send a certificate again long after its batch was ordered, when it is behind. A
+/// validator that forgot the batch in a restart would propose it, and all others refuse.
+#[test]
+fn a_restart_does_not_forget_what_was_ordered() {
+    let old = batch(7, b"old");
+    let mut node = Node::recovered(vec![(ValidatorIndex(1), vec![7])]);
+    node.give(Message::Certified(certified(&old)));
+    let payload = node.payload();
+    assert!(
+        matches!(payload.first(), Some(Action::PayloadPending(false))),
+        "{payload:?}"
+    );
+}
+
 #[test]
 fn ordering_a_batch_ends_all_others_of_its_slot() {
     let mut availability = Availability::default();
@@ -337,14 +359,18 @@ fn a_payload_held_back_because_opening_lags_is_not_announced_again() {
     let mut node = Node::new();
     let waiting = batch(1, b"waiting");
     node.give(Message::Certified(certified(&waiting)));
+    let mut held_back = 0;
     for height in 1..=2 * limits::LEDGER_LAG_BLOCKS_MAX {
         node.commit(block(height, vec![], node.root));
-        let answer = node.payload();
+        let ancestors = [1, 2].map(|ahead| block(height + ahead, vec![], node.root));
+        let answer = node.payload_after(ancestors.to_vec());
         if let Some(Action::PayloadPending(false)) = answer.first() {
+            held_back += 1;
             let announced = |a: &Action| matches!(a, Action::PayloadPending(true));
             assert!(!answer.iter().any(announced), "height {height}: {answer:?}");
         }
     }
+    assert!(held_back > 0);
 }
 
 /// A body that came late is kept for readers and for peers, but no longer waits for an order.

@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::backend::{Backend, CertifiedBlock, Progress, ProverRecord};
 use crate::describe;
-use crate::records::{self, BlockRecord};
+use crate::records::{self, BlockRecord, RECORD_BYTES_MAX};
 use crate::replica::Event;
 use crate::shell::{Shell, Stage, lock};
 use crate::store::{KeyRange, Snapshot, StoreError, Table, keys};
@@ -28,6 +28,8 @@ use crate::store::{KeyRange, Snapshot, StoreError, Table, keys};
 /// Headers followed at most to find the certificate that covers a block: a chain of uncertified
 /// blocks is as long as the views in a row that lost their commit votes.
 const TAIL_MAX: u64 = 1024;
+/// Outcomes read at a time when looking for events.
+const EVENTS_PAGE: usize = 256;
 /// How many blocks a node may be behind what it knows to be final and still call itself ready.
 const READY_LAG_MAX: u64 = 32;
 
@@ -219,6 +221,26 @@ impl Backend for NodeHandle {
             text: describe::event_text(event),
         };
         outcome.events.iter().map(event).collect()
+    }
+
+    fn next_events(&self, from: Height, to: Height) -> Option<Height> {
+        self.read(|snapshot| {
+            let mut range = KeyRange::through(&keys::height(from), &keys::height(to));
+            loop {
+                let page = snapshot.range(Table::Events, &range, EVENTS_PAGE)?;
+                let Some((last, _)) = page.last() else {
+                    return Ok(None);
+                };
+                range = KeyRange::after(last).up_to(&keys::height(to));
+                let eventful = page.iter().find(|(_, value)| {
+                    let record = codec::decode::<OutcomeRecord>(value, RECORD_BYTES_MAX);
+                    record.is_ok_and(|record| !record.events.is_empty())
+                });
+                if let Some((key, _)) = eventful {
+                    return Ok(keys::parse_height(key));
+                }
+            }
+        })
     }
 
     fn prover_record(&self, prover: AccountId) -> ProverRecord {

@@ -40,24 +40,27 @@ pub(crate) struct Metrics {
 
 /// Latencies of the last minute, in milliseconds.
 #[derive(Default)]
-struct Recent(VecDeque<(Option<Instant>, u64)>);
+struct Recent(VecDeque<(Instant, u64)>);
 
 impl Recent {
     fn add(&mut self, value: u64) {
+        self.forget();
+        if self.0.len() == SAMPLES_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((Instant::now(), value));
+    }
+
+    fn forget(&mut self) {
         let now = Instant::now();
-        self.0.push_back((Some(now), value));
-        while self.0.len() > SAMPLES_MAX
-            || self
-                .0
-                .front()
-                .is_some_and(|(at, _)| at.is_some_and(|at| now - at > WINDOW))
-        {
+        while self.0.front().is_some_and(|(at, _)| now - *at > WINDOW) {
             self.0.pop_front();
         }
     }
 
-    /// The median and the 99th percentile.
-    fn percentiles(&self) -> Option<(f64, f64)> {
+    /// The median and the 99th percentile; nothing if nothing happened for a minute.
+    fn percentiles(&mut self) -> Option<(f64, f64)> {
+        self.forget();
         let mut values: Vec<u64> = self.0.iter().map(|(_, value)| *value).collect();
         if values.is_empty() {
             return None;

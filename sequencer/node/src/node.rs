@@ -1,8 +1,9 @@
 //! A validator: its threads, its tasks, and their end.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -107,6 +108,11 @@ pub enum NodeError {
         path: PathBuf,
         source: std::io::Error,
     },
+    /// The store was there at an earlier start.
+    #[error(
+        "[CV-NODE-007] {} is gone, and this validator has run before; put the store back, or let the committee replace this validator: with an empty store it could sign against its own votes", path.display()
+    )]
+    StoreGone { path: PathBuf },
     /// The system gives no threads.
     #[error("[CV-NODE-005] cannot start a thread: {source}; raise the limit of processes")]
     Thread { source: std::io::Error },
@@ -175,8 +181,8 @@ impl Node {
             chain: genesis.chain_id(),
             validator: own,
         };
-        let path = config.data_dir.join("node.redb");
-        let store = tokio::task::spawn_blocking(move || Store::open_or_create(&path, identity));
+        let data_dir = config.data_dir.clone();
+        let store = tokio::task::spawn_blocking(move || open_store(&data_dir, identity));
         let store = store.await.map_err(|error| NodeError::Stopped {
             reason: error.to_string(),
         })??;
@@ -293,6 +299,7 @@ impl Node {
             changed = self.stopped.changed() => {
                 changed.ok().and_then(|()| self.stopped.borrow().clone())
             }
+            failed = self.transport.failed() => Some(failed),
             _ = &mut self.ended => Some("[CV-NODE-006] the core ended unexpectedly; see the log".into()),
             served = &mut self.api => {
                 let error = served.map_err(|error| error.to_string());
@@ -332,6 +339,25 @@ impl Node {
             }
         }
     }
+}
+
+/// Opens the store, or creates it at the first start. A store that was there once and is gone is
+/// not made anew: the validator would have forgotten what it signed.
+fn open_store(data_dir: &Path, identity: Identity) -> Result<Store, NodeError> {
+    let path = data_dir.join("node.redb");
+    let mark = data_dir.join("node.started");
+    if mark.exists() && !path.exists() {
+        return Err(NodeError::StoreGone { path });
+    }
+    let store = Store::open_or_create(&path, identity)?;
+    let marked = File::create(&mark)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| File::open(data_dir)?.sync_all());
+    marked.map_err(|source| NodeError::DataDir {
+        path: data_dir.into(),
+        source,
+    })?;
+    Ok(store)
 }
 
 /// The wall clock, taken once and moved on by the monotonic one, so that it never goes back.

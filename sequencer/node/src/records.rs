@@ -6,7 +6,8 @@ use bincode::{Decode, Encode};
 use conclave_consensus as agreement;
 use conclave_sequencer as sequencing;
 use conclave_types::{
-    AuctionId, Block, BlockId, CommitCertificate, Envelope, Height, ProofSystem, limits,
+    AuctionId, Block, BlockId, CommitCertificate, Envelope, Height, ProofSystem, ValidatorIndex,
+    limits,
 };
 
 use crate::replica::Record;
@@ -23,11 +24,13 @@ pub(crate) struct BlockRecord {
     pub(crate) certificate: CommitCertificate,
 }
 
-/// The ledger as of a height and the sealed bids it holds.
-#[derive(Debug, Clone, Encode, Decode)]
+/// The ledger as of a height, the sealed bids it holds, and what was ordered.
+#[derive(Debug, Clone, Default, Encode, Decode)]
 pub(crate) struct SnapshotRecord {
     pub(crate) ledger: Vec<u8>,
     pub(crate) held: Vec<Envelope>,
+    /// Sequence numbers of ordered batches, by author.
+    pub(crate) ordered: Vec<(ValidatorIndex, Vec<u64>)>,
 }
 
 /// Bytes of a stored block or batch, for decoding what we wrote ourselves.
@@ -106,6 +109,7 @@ fn put_sequencing(batch: &mut WriteBatch, write: &sequencing::Write) {
             height,
             ledger,
             held,
+            ordered,
         } => {
             let held = held
                 .iter()
@@ -114,6 +118,7 @@ fn put_sequencing(batch: &mut WriteBatch, write: &sequencing::Write) {
             let record = SnapshotRecord {
                 ledger: ledger.snapshot(),
                 held,
+                ordered: ordered.clone(),
             };
             batch.put_value(Table::LedgerSnapshots, keys::height(*height), &record);
             let oldest = Height(height.0.saturating_sub(SNAPSHOTS_KEPT_BLOCKS));

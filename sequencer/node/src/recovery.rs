@@ -43,7 +43,7 @@ pub(crate) struct Recovered {
 /// Reads the store.
 pub(crate) fn recover(snapshot: &Snapshot, genesis: &Genesis) -> Result<Recovered, RecoveryError> {
     let committed = last_height(snapshot, Table::Blocks)?;
-    let (height, ledger, held) = ledger(snapshot, genesis)?;
+    let (height, ledger, base) = ledger(snapshot, genesis)?;
     if height > committed {
         return Err(damaged(format!(
             "the ledger is at {height}, the blocks end at {committed}"
@@ -66,7 +66,8 @@ pub(crate) fn recover(snapshot: &Snapshot, genesis: &Genesis) -> Result<Recovere
     let sequencing = sequencing::Recovered {
         ledger: Arc::new(ledger),
         height,
-        held: held.into_iter().map(Arc::new).collect(),
+        held: base.held.into_iter().map(Arc::new).collect(),
+        ordered: base.ordered,
         mempool,
         batches,
         certificates,
@@ -110,9 +111,10 @@ fn agreement(
 fn ledger(
     snapshot: &Snapshot,
     genesis: &Genesis,
-) -> Result<(Height, Ledger, Vec<Envelope>), RecoveryError> {
+) -> Result<(Height, Ledger, SnapshotRecord), RecoveryError> {
     let Some((key, value)) = snapshot.last(Table::LedgerSnapshots, &KeyRange::all())? else {
-        return Ok((Height(0), Ledger::genesis(genesis), Vec::new()));
+        let nothing = SnapshotRecord::default();
+        return Ok((Height(0), Ledger::genesis(genesis), nothing));
     };
     let record: SnapshotRecord = codec::decode(&value, SNAPSHOT_BYTES_MAX)
         .map_err(|error| damaged(format!("a ledger snapshot: {error}")))?;
@@ -120,7 +122,7 @@ fn ledger(
         .map_err(|error| damaged(format!("a ledger snapshot: {error}")))?;
     let height =
         keys::parse_height(&key).ok_or_else(|| damaged("the key of a ledger snapshot".into()))?;
-    Ok((height, ledger, record.held))
+    Ok((height, ledger, record))
 }
 
 fn roots(snapshot: &Snapshot, height: Height) -> Result<Vec<(Height, Digest)>, RecoveryError> {

@@ -56,7 +56,7 @@ pub enum Record {
     /// Of agreement.
     Agreement(agreement::Write),
     /// Of the sequencer.
-    Sequencing(sequencing::Write),
+    Sequencing(Box<sequencing::Write>),
 }
 
 /// What is to be done, in order.
@@ -326,7 +326,10 @@ impl Replica {
         for action in actions {
             match action {
                 Action::Durable { writes, then } => {
-                    let records = writes.into_iter().map(Record::Sequencing).collect();
+                    let records = writes
+                        .into_iter()
+                        .map(|write| Record::Sequencing(Box::new(write)))
+                        .collect();
                     let mut later = Vec::new();
                     self.sequenced(then, &mut later, inner);
                     effects.push(Effect::Durable {

@@ -136,7 +136,9 @@ impl Shell {
         let mut ended = Vec::new();
         for record in records {
             records::put(&mut batch, record);
-            if let Record::Sequencing(sequencing::Write::Fate(id, _)) = record {
+            if let Record::Sequencing(write) = record
+                && let sequencing::Write::Fate(id, _) = write.as_ref()
+            {
                 ended.push(*id);
             }
         }
@@ -313,7 +315,7 @@ impl Shell {
                 let input = sequencing::Input::Reopened {
                     height,
                     lane,
-                    record,
+                    record: Box::new(record),
                 };
                 self.give(Event::Sequencing(input));
             }

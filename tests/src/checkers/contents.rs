@@ -7,7 +7,7 @@ use conclave_ledger::{Disposition, Outcome};
 use conclave_sequencer::Published;
 use conclave_types::{Digest, Envelope, EnvelopeId, Height, RollupId};
 
-use super::Violation;
+use super::{Coverage, Violation};
 
 /// An envelope that some node promised to get ordered.
 struct Promise {
@@ -49,7 +49,12 @@ impl ContentsChecker {
         self.executed[node] = None;
     }
 
-    pub(crate) fn executed(&mut self, node: usize, published: &Published) -> Result<(), Violation> {
+    pub(crate) fn executed(
+        &mut self,
+        node: usize,
+        published: &Published,
+        coverage: &mut Coverage,
+    ) -> Result<(), Violation> {
         let height = published.height;
         let no_loss = |what| Err(Violation::new("no loss", what));
         if let Some(last) = self.executed[node]
@@ -77,6 +82,14 @@ impl ContentsChecker {
             }
             *next += delivery.transactions.len() as u64;
             for entry in &delivery.entries {
+                match entry.outcome {
+                    Outcome::Refused(Disposition::Duplicate) => {
+                        coverage.saw("envelopes ordered twice");
+                    }
+                    Outcome::Refused(Disposition::Expired) => coverage.saw("envelopes expired"),
+                    Outcome::Malformed => coverage.saw("envelopes malformed"),
+                    _ => {}
+                }
                 let refused = matches!(
                     entry.outcome,
                     Outcome::Refused(

@@ -4,25 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use conclave_ledger::{Ledger, LedgerEvent};
+use conclave_market::OrderedTransaction;
 use conclave_sequencer::Published;
-use conclave_types::{AuctionId, Genesis, Height, RollupId, StateRoot};
+use conclave_types::{AuctionId, Genesis, Height, RollupId};
 
-use super::Violation;
-use crate::model::{genesis_root, next_root};
+use super::{Coverage, Violation};
+use crate::model::{Execution, Proofs};
 
 pub(crate) struct MarketChecker {
     supply: u128,
     seen: Height,
     /// All transactions of each rollup, to compute roots from.
-    transactions: BTreeMap<RollupId, Vec<Vec<u8>>>,
-    /// How far each rollup is settled, and the root computed here.
-    settled: BTreeMap<RollupId, (u64, StateRoot)>,
+    transactions: BTreeMap<RollupId, Vec<OrderedTransaction>>,
+    /// How far each rollup is settled, and the state computed here.
+    settled: BTreeMap<RollupId, (u64, Box<dyn Execution>)>,
     ranges: BTreeSet<AuctionId>,
     paid: BTreeSet<AuctionId>,
 }
 
 impl MarketChecker {
-    pub(crate) fn new(genesis: &Genesis) -> Self {
+    pub(crate) fn new(genesis: &Genesis, proofs: &dyn Proofs) -> Self {
         let money = genesis
             .allocations
             .iter()
@@ -31,13 +32,19 @@ impl MarketChecker {
             supply: money.sum(),
             seen: Height(0),
             transactions: BTreeMap::new(),
-            settled: BTreeMap::new(),
+            settled: crate::sim::PROVEN
+                .map(|rollup| (rollup, (0, proofs.execution(rollup))))
+                .into(),
             ranges: BTreeSet::new(),
             paid: BTreeSet::new(),
         }
     }
 
-    pub(crate) fn executed(&mut self, published: &Published) -> Result<(), Violation> {
+    pub(crate) fn executed(
+        &mut self,
+        published: &Published,
+        coverage: &mut Coverage,
+    ) -> Result<(), Violation> {
         if published.height <= self.seen {
             return Ok(());
         }
@@ -56,16 +63,21 @@ impl MarketChecker {
         }
         // Settlements of a block speak of earlier deliveries only.
         for event in &published.executed.events {
-            self.event(event)?;
+            self.event(event, coverage)?;
         }
         for delivery in &published.executed.deliveries {
             let transactions = self.transactions.entry(delivery.rollup).or_default();
-            transactions.extend(delivery.transactions.iter().cloned());
+            let height = published.height;
+            let ordered = |bytes: &Vec<u8>| OrderedTransaction {
+                height,
+                bytes: bytes.clone(),
+            };
+            transactions.extend(delivery.transactions.iter().map(ordered));
         }
         Ok(())
     }
 
-    fn event(&mut self, event: &LedgerEvent) -> Result<(), Violation> {
+    fn event(&mut self, event: &LedgerEvent, coverage: &mut Coverage) -> Result<(), Violation> {
         let broken = |what| Err(Violation::new("settlement", what));
         match event {
             LedgerEvent::RangeSettled {
@@ -76,22 +88,28 @@ impl MarketChecker {
                 if !self.ranges.insert(*auction) {
                     return broken(format!("auction {auction} settles twice"));
                 }
-                let start = (0, genesis_root());
-                let (next, root) = self.settled.entry(range.rollup).or_insert(start);
+                let Some((next, state)) = self.settled.get_mut(&range.rollup) else {
+                    return broken(format!("{range:?} is of a rollup that nobody proves"));
+                };
                 let transactions = self.transactions.entry(range.rollup).or_default();
                 if range.from.0 != *next || range.to.0 > transactions.len() as u64 {
                     return broken(format!("{range:?} does not follow transaction {next}"));
                 }
                 for transaction in &transactions[range.from.0 as usize..range.to.0 as usize] {
-                    if transaction.first() != Some(&0) {
-                        *root = next_root(*root, transaction);
-                    }
+                    coverage.saw(state.execute(transaction));
                 }
                 *next = range.to.0;
-                if root != new_root {
+                let root = state.root();
+                if root != *new_root {
                     return broken(format!("{range:?} settles {new_root}, but it is {root}"));
                 }
             }
+            LedgerEvent::NoBids { .. } => coverage.saw("auctions without bids"),
+            LedgerEvent::DeadlineMissed { .. } => coverage.saw("deadlines missed"),
+            LedgerEvent::Slashed { .. } => coverage.saw("bonds slashed"),
+            LedgerEvent::StandbyCalled { .. } => coverage.saw("standbys called"),
+            LedgerEvent::JobOpened { .. } => coverage.saw("jobs opened to all"),
+            LedgerEvent::ProofRejected { .. } => coverage.saw("proofs rejected"),
             LedgerEvent::Paid { auction, .. } if !self.paid.insert(*auction) => {
                 return broken(format!("auction {auction} is paid twice"));
             }
@@ -141,10 +159,10 @@ impl MarketChecker {
 
     pub(crate) fn finish(&self, ledgers: &[Arc<Ledger>]) -> Result<(), Violation> {
         for ledger in ledgers {
-            for (rollup, (next, root)) in &self.settled {
-                let settled = ledger.settled(*rollup);
+            for (rollup, (next, state)) in &self.settled {
+                let (settled, root) = (ledger.settled(*rollup), state.root());
                 let behind = settled.is_some_and(|settled| settled.next.0 < *next);
-                let equal = settled.is_some_and(|settled| settled.root == *root);
+                let equal = settled.is_some_and(|settled| settled.root == root);
                 if !behind && !equal {
                     let what = format!("rollup {rollup} is settled at another root than {root}");
                     return Err(Violation::new("settlement", what));

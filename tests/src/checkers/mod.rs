@@ -6,6 +6,7 @@ mod contents;
 mod market;
 mod secrecy;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use conclave_ledger::Ledger;
 use conclave_node::PeerMessage;
 use conclave_sequencer::Published;
 use conclave_types::{Block, CommitCertificate, Envelope, Genesis, Height};
+
+use crate::model::Proofs;
 
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,21 +38,51 @@ impl fmt::Display for Violation {
     }
 }
 
+/// How often something happened that a run of many seeds should have seen: faults, and ways that
+/// contents and auctions take only under them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage(BTreeMap<&'static str, u64>);
+
+impl Coverage {
+    pub(crate) fn saw(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    /// Adds what another run saw.
+    pub fn add(&mut self, other: &Self) {
+        for (what, times) in other.iter() {
+            *self.0.entry(what).or_default() += times;
+        }
+    }
+
+    /// What happened, and how often, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().map(|(what, times)| (*what, *times))
+    }
+
+    /// How often this happened.
+    pub fn times(&self, what: &str) -> u64 {
+        self.0.get(what).copied().unwrap_or_default()
+    }
+}
+
 /// All of them over one history.
 pub(crate) struct Checkers {
     chain: chain::ChainChecker,
     contents: contents::ContentsChecker,
     market: market::MarketChecker,
     secrecy: secrecy::SecrecyChecker,
+    pub(crate) coverage: Coverage,
 }
 
 impl Checkers {
-    pub(crate) fn new(genesis: &Genesis, nodes: usize) -> Self {
+    pub(crate) fn new(genesis: &Genesis, nodes: usize, proofs: &dyn Proofs) -> Self {
         Self {
             chain: chain::ChainChecker::new(genesis, nodes),
             contents: contents::ContentsChecker::new(nodes),
-            market: market::MarketChecker::new(genesis),
+            market: market::MarketChecker::new(genesis, proofs),
             secrecy: secrecy::SecrecyChecker::new(nodes),
+            coverage: Coverage::default(),
         }
     }
 
@@ -78,8 +111,9 @@ impl Checkers {
     }
 
     pub(crate) fn executed(&mut self, node: usize, published: &Published) -> Result<(), Violation> {
-        self.contents.executed(node, published)?;
-        self.market.executed(published)
+        self.contents
+            .executed(node, published, &mut self.coverage)?;
+        self.market.executed(published, &mut self.coverage)
     }
 
     /// The highest height that anyone committed.

@@ -1,89 +1,65 @@
-//! A rollup whose state is the hash of everything it was given, and "proofs" that are the hash of
-//! their statement and contents: quick to make, and wrong as soon as anything differs.
+//! What proven rollups run, as the simulator needs it: transactions to send, proofs to make, a
+//! verifier for the nodes, and an execution for the checker that shares nothing with the proofs.
 
-use conclave_market::{OrderedTransaction, ProofRejected, Verifier};
-use conclave_types::{Digest, Domain, ProgramVersion, ProofSystem, StateRoot, Statement};
+use std::sync::Arc;
 
-/// The only program there is.
-pub(crate) const PROGRAM: ProgramVersion = ProgramVersion(Digest([0x50; 32]));
+use conclave_ledger::Ledger;
+use conclave_market::{ContentSource, OrderedTransaction, Verifier};
+use conclave_types::{Height, ProgramVersion, RollupId, StateRoot, Statement};
+use rand::Rng;
+use rand_chacha::ChaCha20Rng;
 
-/// The state before the first transaction.
-pub(crate) fn genesis_root() -> StateRoot {
-    StateRoot(Domain::Simulation.digest(b"genesis root"))
-}
+/// A program with its clients and its prover.
+pub(crate) trait Proofs {
+    /// What rollups register.
+    fn program(&self) -> ProgramVersion;
 
-/// The state after one more transaction. Those that start with a 0 are invalid and excluded.
-pub(crate) fn next_root(root: StateRoot, transaction: &[u8]) -> StateRoot {
-    let hasher = Domain::Simulation
-        .hasher()
-        .part(b"transition")
-        .part(root.as_bytes());
-    StateRoot(hasher.part(transaction).digest())
-}
+    /// The state before the first transaction.
+    fn genesis_root(&self) -> StateRoot;
 
-fn is_invalid(transaction: &[u8]) -> bool {
-    transaction.first() == Some(&0)
-}
+    /// After how many transactions, and after how many milliseconds, a range is due.
+    fn range_limits(&self) -> (u64, u64);
 
-/// What a prover submits: excluded positions, new root and proof.
-pub(crate) fn prove(
-    statement: &mut Statement,
-    contents: &[OrderedTransaction],
-) -> (Vec<u32>, Vec<u8>) {
-    let mut root = statement.old_root;
-    let mut excluded = Vec::new();
-    for (position, transaction) in contents.iter().enumerate() {
-        if is_invalid(&transaction.bytes) {
-            excluded.push(position as u32);
-        } else {
-            root = next_root(root, &transaction.bytes);
-        }
-    }
-    statement.new_root = root;
-    let proof = seal(statement, &excluded);
-    (excluded, proof)
-}
+    /// What nodes verify with.
+    fn verifier(&self) -> Arc<dyn Verifier + Send + Sync>;
 
-fn seal(statement: &Statement, excluded: &[u32]) -> Vec<u8> {
-    let mut hasher = Domain::Simulation
-        .hasher()
-        .part(b"proof")
-        .part(&statement.digest().0);
-    for position in excluded {
-        hasher = hasher.part(&position.to_le_bytes());
-    }
-    hasher.digest().0.to_vec()
-}
+    /// Lets clients see what is delivered.
+    fn observe(&mut self, ledger: &Ledger, contents: &dyn ContentSource);
 
-/// Verifies them.
-pub(crate) struct ModelVerifier;
+    /// The transactions of one client's envelope, valid and invalid ones.
+    fn transactions(
+        &mut self,
+        rollup: RollupId,
+        height: Height,
+        random: &mut ChaCha20Rng,
+    ) -> Vec<Vec<u8>>;
 
-impl Verifier for ModelVerifier {
-    fn knows(&self, program: &ProgramVersion) -> bool {
-        *program == PROGRAM
-    }
-
-    fn verify(
-        &self,
-        statement: &Statement,
-        _: ProofSystem,
+    /// What a prover submits: excluded positions and proof; the statement gets its new root.
+    fn prove(
+        &mut self,
+        statement: &mut Statement,
         contents: &[OrderedTransaction],
-        excluded: &[u32],
-        proof: &[u8],
-    ) -> Result<(), ProofRejected> {
-        let mut expected = statement.clone();
-        let (right, _) = prove(&mut expected, contents);
-        let valid =
-            expected == *statement && right == excluded && seal(statement, excluded) == proof;
-        match valid {
-            true => Ok(()),
-            false => {
-                let reason = "the model proof is not of this statement".into();
-                Err(ProofRejected {
-                    code: "CV-SIM-001",
-                    reason,
-                })
-            }
-        }
-    }
+    ) -> (Vec<u32>, Vec<u8>);
+
+    /// The checker's execution of one rollup, from its genesis on.
+    fn execution(&self, rollup: RollupId) -> Box<dyn Execution>;
+}
+
+/// A rollup's state as the checker computes it.
+pub(crate) trait Execution {
+    /// Executes a transaction and names what became of it.
+    fn execute(&mut self, transaction: &OrderedTransaction) -> &'static str;
+
+    /// The state's root.
+    fn root(&self) -> StateRoot;
+}
+
+/// Transactions of a rollup that takes any bytes.
+pub(crate) fn any_transactions(random: &mut ChaCha20Rng) -> Vec<Vec<u8>> {
+    let count = random.gen_range(1..6);
+    let transaction = |random: &mut ChaCha20Rng| -> Vec<u8> {
+        let bytes = random.gen_range(0..40);
+        (0..bytes).map(|_| random.gen_range(0..=3)).collect()
+    };
+    (0..count).map(|_| transaction(random)).collect()
 }

@@ -12,6 +12,8 @@ use rand_core::RngCore;
 
 use conclave_crypto::EdSecret;
 
+use super::malformed::malformed;
+
 const TAG_BYTES: usize = 16;
 
 /// The model for one node, or for a reader that holds no shares.
@@ -238,8 +240,7 @@ pub(crate) enum Sealer {
 }
 
 impl Sealer {
-    /// Seals a plaintext. `broken`: the model makes a seal that passes admission and holds no
-    /// right M; the real scheme's own tests cover its malformed seals.
+    /// Seals a plaintext; with `broken`, to a seal that passes admission and holds no right M.
     pub(crate) fn seal(
         &self,
         mut core: EnvelopeCore,
@@ -252,6 +253,9 @@ impl Sealer {
             Self::Model(model) => model.seal(core, plaintext, random, payer, broken),
             Self::Real(key) => {
                 core.bucket = conclave_seal::bucket_for(plaintext.len()).expect("small plaintexts");
+                if broken {
+                    return malformed(&key.key, core, random, payer);
+                }
                 conclave_seal::seal(&key.key, core, plaintext, random, |digest| {
                     payer.sign(digest)
                 })

@@ -8,7 +8,7 @@ use conclave_types::{
 use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 
-use crate::model::{PROGRAM, Sealer, genesis_root};
+use crate::model::{Proofs, Sealer, any_transactions};
 
 /// The rollups whose ranges are proven, and the one that only wants order.
 pub(crate) const PROVEN: [RollupId; 2] = [RollupId(1), RollupId(2)];
@@ -74,16 +74,15 @@ impl Payer {
         &mut self,
         chain: ChainId,
         height: Height,
+        proofs: &mut dyn Proofs,
         sealer: &Sealer,
         random: &mut ChaCha20Rng,
     ) -> Envelope {
         let rollup = [PROVEN[0], PROVEN[1], UNPROVEN][random.gen_range(0..3)];
-        let count = random.gen_range(1..6);
-        let transaction = |random: &mut ChaCha20Rng| -> Vec<u8> {
-            let bytes = random.gen_range(0..40);
-            (0..bytes).map(|_| random.gen_range(0..=3)).collect()
+        let transactions = match rollup == UNPROVEN {
+            true => any_transactions(random),
+            false => proofs.transactions(rollup, height, random),
         };
-        let transactions: Vec<Vec<u8>> = (0..count).map(|_| transaction(random)).collect();
         let plaintext = conclave_seal::encode_transactions(&transactions).expect("fits");
         let ahead = if random.gen_bool(0.1) {
             random.gen_range(1..6)
@@ -97,7 +96,7 @@ impl Payer {
 }
 
 /// What a rollup registers.
-pub(crate) fn config(rollup: RollupId, owner: AccountId) -> RollupConfig {
+pub(crate) fn config(rollup: RollupId, owner: AccountId, proofs: &dyn Proofs) -> RollupConfig {
     let policy = match rollup == UNPROVEN {
         true => ProofPolicy::None,
         false => ProofPolicy::Any {
@@ -105,19 +104,20 @@ pub(crate) fn config(rollup: RollupId, owner: AccountId) -> RollupConfig {
             required: 1,
         },
     };
+    let (range_transactions, range_age_ms) = proofs.range_limits();
     RollupConfig {
         name: format!("rollup-{rollup}"),
         owner,
         program: match policy {
             ProofPolicy::None => conclave_types::ProgramVersion(Digest([1; 32])),
-            ProofPolicy::Any { .. } => PROGRAM,
+            ProofPolicy::Any { .. } => proofs.program(),
         },
-        genesis_root: genesis_root(),
+        genesis_root: proofs.genesis_root(),
         policy,
         reserve_price: Amount(1_000),
         reserve_price_max: Amount(4_000),
-        range_transactions: 8,
-        range_age_ms: 2_000,
+        range_transactions,
+        range_age_ms,
         deadline_ms: 3_000,
         bond_percent: 150,
         fee_share_percent: 40,

@@ -11,7 +11,7 @@ use conclave_sequencer::{
 };
 use conclave_types::{
     Batch, BatchId, BatchRef, Block, BlockId, CommitCertificate, Digest, Envelope, EnvelopeId,
-    Genesis, Height, RollupId, ShareLane,
+    Genesis, Height, RollupId, ShareLane, ValidatorIndex,
 };
 
 #[derive(Default)]
@@ -27,7 +27,14 @@ pub(crate) struct Disk {
     openings: BTreeMap<(Height, ShareLane), OpeningRecord>,
     pub(crate) deliveries: BTreeMap<(RollupId, Height), DeliveryRecord>,
     roots: BTreeMap<Height, Digest>,
-    snapshot: Option<(Height, Vec<u8>, Vec<Arc<Envelope>>)>,
+    snapshot: Option<Snapshot>,
+}
+
+struct Snapshot {
+    height: Height,
+    ledger: Vec<u8>,
+    held: Vec<Arc<Envelope>>,
+    ordered: Vec<(ValidatorIndex, Vec<u64>)>,
 }
 
 /// What a node starts from.
@@ -99,8 +106,14 @@ impl Disk {
                 height,
                 ledger,
                 held,
+                ordered,
             } => {
-                self.snapshot = Some((*height, ledger.snapshot(), held.clone()));
+                self.snapshot = Some(Snapshot {
+                    height: *height,
+                    ledger: ledger.snapshot(),
+                    held: held.clone(),
+                    ordered: ordered.clone(),
+                });
             }
             Write::Fate(..) | Write::Proof(_) => {}
         }
@@ -111,12 +124,12 @@ impl Disk {
             .blocks
             .last_key_value()
             .map_or(Height(0), |(height, _)| *height);
-        let (height, ledger, held) = match &self.snapshot {
-            Some((height, bytes, held)) => {
-                let ledger = Ledger::restore(bytes).expect("our own snapshot");
-                (*height, ledger, held.clone())
+        let (height, ledger, held, ordered) = match &self.snapshot {
+            Some(of) => {
+                let ledger = Ledger::restore(&of.ledger).expect("our own snapshot");
+                (of.height, ledger, of.held.clone(), of.ordered.clone())
             }
-            None => (Height(0), Ledger::genesis(genesis), Vec::new()),
+            None => (Height(0), Ledger::genesis(genesis), vec![], vec![]),
         };
         let tip = match self.blocks.get(&height) {
             Some((block, _)) => LedgerReference::of(&block.header),
@@ -132,6 +145,7 @@ impl Disk {
             ledger: Arc::new(ledger),
             height,
             held,
+            ordered,
             mempool: self.mempool.values().cloned().collect(),
             batches: batches.cloned().collect(),
             certificates: self.certificates.values().cloned().collect(),

@@ -11,12 +11,12 @@ use std::fmt::Write;
 
 use conclave_types::{Digest, Domain};
 
-use crate::checkers::Violation;
+use crate::checkers::{Coverage, Violation};
 use world::World;
 
 pub(crate) use clients::PROVEN;
 
-/// One seed in this many runs on the real signatures and the real sealing.
+/// One seed in this many runs on real signatures, real sealing and the real payments program.
 pub const REAL_EVERY: u64 = 50;
 
 /// What to run.
@@ -41,6 +41,8 @@ pub struct Outcome {
     pub acknowledged: u64,
     pub delivered: u64,
     pub settled_ranges: u64,
+    /// Faults and what came of them.
+    pub coverage: Coverage,
 }
 
 /// Everything that happened, in order.

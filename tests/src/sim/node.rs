@@ -6,34 +6,38 @@ use std::sync::{Arc, Mutex};
 use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{Committee, EdSecret, Signatures};
 use conclave_ledger::Ledger;
-use conclave_market::{ContentSource, OrderedTransaction};
+use conclave_market::{ContentSource, OrderedTransaction, Verifier};
 use conclave_node::{Effect, Record, Replica};
 use conclave_seal::SealScheme;
-use conclave_sequencer::{self as sequencing, Sequencer, Tools};
-use conclave_types::{Genesis, Range, RollupId, ValidatorIndex};
+use conclave_sequencer::{self as sequencing, DeliveryRecord, Sequencer, Tools};
+use conclave_types::{Genesis, Height, Range, RollupId, ValidatorIndex};
 
 use super::disk::Disk;
-use crate::model::ModelVerifier;
 
 /// The opened transactions of a node, for verifying proofs.
 #[derive(Default)]
 pub(crate) struct Contents(Mutex<BTreeMap<(RollupId, u64), OrderedTransaction>>);
 
 impl Contents {
+    /// Takes the transactions of a delivery; nothing of other records.
     pub(crate) fn add(&self, record: &Record) {
-        let Record::Sequencing(sequencing::Write::Delivery {
-            rollup,
-            height,
-            record,
-        }) = record
-        else {
-            return;
-        };
+        if let Record::Sequencing(write) = record
+            && let sequencing::Write::Delivery {
+                rollup,
+                height,
+                record,
+            } = write.as_ref()
+        {
+            self.deliver(*rollup, *height, record);
+        }
+    }
+
+    fn deliver(&self, rollup: RollupId, height: Height, record: &DeliveryRecord) {
         let mut contents = self.0.lock().expect("one thread");
         let delivery = &record.delivery;
         for (index, bytes) in (delivery.first.0..).zip(&delivery.transactions) {
-            let (height, bytes) = (*height, bytes.clone());
-            contents.insert((*rollup, index), OrderedTransaction { height, bytes });
+            let bytes = bytes.clone();
+            contents.insert((rollup, index), OrderedTransaction { height, bytes });
         }
     }
 }
@@ -48,12 +52,13 @@ impl ContentSource for Contents {
     }
 }
 
-/// Keys and scheme of one validator, the same in every incarnation.
+/// Keys, scheme and programs of one validator, the same in every incarnation.
 #[derive(Clone)]
 pub(crate) struct Identity {
     pub(crate) index: ValidatorIndex,
     pub(crate) signatures: Arc<dyn Signatures>,
     pub(crate) seal: Arc<dyn SealScheme>,
+    pub(crate) verifier: Arc<dyn Verifier + Send + Sync>,
     pub(crate) receipts: [u8; 32],
 }
 
@@ -85,15 +90,11 @@ impl Node {
         let committee = Committee::from_genesis(genesis).expect("a valid genesis");
         let contents = Arc::new(Contents::default());
         for ((rollup, height), record) in &self.disk.deliveries {
-            contents.add(&Record::Sequencing(sequencing::Write::Delivery {
-                rollup: *rollup,
-                height: *height,
-                record: record.clone(),
-            }));
+            contents.deliver(*rollup, *height, record);
         }
         let tools = Tools {
             seal: self.identity.seal.clone(),
-            verifier: Arc::new(ModelVerifier),
+            verifier: self.identity.verifier.clone(),
             contents: contents.clone(),
         };
         let engine = Engine::new(

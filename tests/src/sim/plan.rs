@@ -40,8 +40,18 @@ pub(crate) struct Plan {
     /// By then everything must be done.
     pub(crate) end_us: u64,
     pub(crate) submit_every_us: u64,
-    /// The first prover never delivers, so that standbys are needed.
-    pub(crate) lazy_prover: bool,
+    /// What the first prover does with what it wins; the others are honest.
+    pub(crate) first_prover: Conduct,
+}
+
+/// How a prover treats the jobs it wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conduct {
+    Honest,
+    /// Never delivers, so that standbys are needed.
+    Lazy,
+    /// Delivers proofs that show something else, or nothing.
+    Lying,
 }
 
 impl Plan {
@@ -92,8 +102,17 @@ impl Plan {
             heal_us,
             end_us: heal_us + 120 * SECOND,
             submit_every_us: random.gen_range(50 * MS..600 * MS),
-            lazy_prover: random.gen_bool(0.3),
+            first_prover: match random.gen_range(0..10) {
+                0..3 => Conduct::Lazy,
+                3..5 => Conduct::Lying,
+                _ => Conduct::Honest,
+            },
         }
+    }
+
+    /// Less to do, for a program whose proofs take a while.
+    pub(crate) fn lighten(&mut self) {
+        self.submit_every_us = self.submit_every_us.max(400 * MS);
     }
 
     /// Whether a message from one to the other passes at this time.

@@ -1,4 +1,4 @@
-//! Prover members: they register, bid, prove with the model and submit.
+//! Prover members: they register, bid, prove and submit.
 
 use std::collections::BTreeMap;
 
@@ -11,24 +11,23 @@ use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 
 use super::clients::Payer;
-use super::plan::SECOND;
-use crate::model::{Sealer, prove};
+use super::plan::{Conduct, SECOND};
+use crate::model::{Proofs, Sealer};
 
 /// Before something that had no visible effect is sent again.
 const AGAIN_US: u64 = 3 * SECOND;
 
 pub(crate) struct Prover {
     pub(crate) payer: Payer,
-    /// Wins and never delivers.
-    pub(crate) lazy: bool,
+    conduct: Conduct,
     sent: BTreeMap<(AuctionId, &'static str), u64>,
 }
 
 impl Prover {
-    pub(crate) fn new(payer: Payer, lazy: bool) -> Self {
+    pub(crate) fn new(payer: Payer, conduct: Conduct) -> Self {
         Self {
             payer,
-            lazy,
+            conduct,
             sent: BTreeMap::new(),
         }
     }
@@ -42,12 +41,14 @@ impl Prover {
     }
 
     /// What it wants to submit, seeing this ledger and these contents.
+    #[expect(clippy::too_many_arguments, reason = "a prover sees the whole world")]
     pub(crate) fn act(
         &mut self,
         now_us: u64,
         chain: ChainId,
         ledger: &Ledger,
         contents: &dyn ContentSource,
+        proofs: &mut dyn Proofs,
         sealer: &Sealer,
         random: &mut ChaCha20Rng,
     ) -> Vec<Envelope> {
@@ -89,7 +90,8 @@ impl Prover {
                 }
                 Phase::Awarded(award) => {
                     let allowed = may_submit(auction, account).is_ok();
-                    let skips = self.lazy && award.stage == Stage::Winner;
+                    let won = award.stage == Stage::Winner;
+                    let skips = won && self.conduct == Conduct::Lazy;
                     let settled = ledger.settled(auction.rollup());
                     let range = auction.intent.range;
                     let Some(settled) = settled.filter(|settled| settled.next == range.from) else {
@@ -109,7 +111,10 @@ impl Prover {
                         old_root: settled.root,
                         new_root: settled.root,
                     };
-                    let (excluded, proof) = prove(&mut statement, &contents);
+                    let (excluded, mut proof) = proofs.prove(&mut statement, &contents);
+                    if won && self.conduct == Conduct::Lying {
+                        lie(&mut statement, &mut proof, random);
+                    }
                     let submission = ProofSubmission {
                         auction: auction.id,
                         system: ProofSystem::Winterfell,
@@ -124,5 +129,15 @@ impl Prover {
             }
         }
         wanted
+    }
+}
+
+/// Makes a right submission wrong: in its root, or somewhere in its proof.
+fn lie(statement: &mut Statement, proof: &mut [u8], random: &mut ChaCha20Rng) {
+    if random.gen_bool(0.3) {
+        statement.new_root.0.0[0] ^= 1;
+    } else {
+        let at = random.gen_range(0..proof.len());
+        proof[at] ^= 1 << random.gen_range(0..8);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use conclave_consensus as agreement;
 use conclave_crypto::{BlsCommittee, BlsSecret, Committee, EdSecret, Signatures};
 use conclave_ledger::Ledger;
+use conclave_market::Verifier;
 use conclave_node::{Effect, Event, PeerMessage, Record};
 use conclave_seal::{Ceremony, KeyGeneration, KeyShares, SealScheme, Tdh2};
 use conclave_sequencer::{self as sequencing, Done, Fetch};
@@ -20,11 +21,11 @@ use rand_core::SeedableRng;
 
 use super::clients::{PROVEN, Payer, UNPROVEN, config};
 use super::node::{Identity, Node};
-use super::plan::{MS, Plan, SECOND};
+use super::plan::{Conduct, MS, Plan, SECOND};
 use super::provers::Prover;
 use super::{Options, Outcome, REAL_EVERY, Trace};
 use crate::checkers::{Checkers, Violation};
-use crate::model::{ModelSeal, ModelSignatures, Sealer};
+use crate::model::{HashChain, ModelSeal, ModelSignatures, Payments, Proofs, Sealer};
 
 /// The wall clock at the start of every simulation.
 const START_MS: u64 = 1_700_000_000_000;
@@ -86,6 +87,7 @@ pub(crate) struct World {
     genesis: Genesis,
     chain: ChainId,
     sealer: Sealer,
+    proofs: Box<dyn Proofs>,
     nodes: Vec<Node>,
     queue: BinaryHeap<Reverse<Scheduled>>,
     numbers: u64,
@@ -106,8 +108,11 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(options: Options) -> Self {
         let mut random = ChaCha20Rng::seed_from_u64(options.seed);
-        let plan = Plan::draw(&mut random);
+        let mut plan = Plan::draw(&mut random);
         let real = options.seed.is_multiple_of(REAL_EVERY);
+        if real {
+            plan.lighten();
+        }
         let operator = Payer::new(options.seed, 1);
         let payers: Vec<Payer> = (10..14)
             .map(|number| Payer::new(options.seed, number))
@@ -133,7 +138,13 @@ impl World {
             market: MarketParameters::default(),
         };
         let committee = Committee::from_genesis(&genesis).expect("a valid genesis");
-        let (sealer, identities) = keys.into_identities(options.seed, &genesis, &committee);
+        let proofs: Box<dyn Proofs> = match real {
+            true => Box::new(Payments::new(options.seed, genesis.chain_id())),
+            false => Box::new(HashChain),
+        };
+        let verifier = proofs.verifier();
+        let (sealer, identities) =
+            keys.into_identities(options.seed, &genesis, &committee, &verifier);
         let nodes: Vec<Node> = identities
             .into_iter()
             .map(|identity| Node {
@@ -143,15 +154,16 @@ impl World {
                 incarnation: 0,
             })
             .collect();
-        let lazy = plan.lazy_prover;
+        let first_prover = plan.first_prover;
         let provers = provers.into_iter().enumerate();
         Self {
             seed: options.seed,
             chain: genesis.chain_id(),
-            checkers: Checkers::new(&genesis, nodes.len()),
+            checkers: Checkers::new(&genesis, nodes.len(), proofs.as_ref()),
             plan,
             random,
             sealer,
+            proofs,
             nodes,
             queue: BinaryHeap::new(),
             numbers: 0,
@@ -159,7 +171,10 @@ impl World {
             operator,
             payers,
             provers: provers
-                .map(|(i, payer)| Prover::new(payer, lazy && i == 0))
+                .map(|(i, payer)| match i {
+                    0 => Prover::new(payer, first_prover),
+                    _ => Prover::new(payer, Conduct::Honest),
+                })
                 .collect(),
             tickets: 0,
             submitted: BTreeMap::new(),
@@ -181,6 +196,7 @@ impl World {
             acknowledged,
             delivered,
             settled_ranges,
+            coverage: self.checkers.coverage,
         }
     }
 
@@ -188,6 +204,9 @@ impl World {
     pub(crate) fn run(&mut self) -> Result<(), Violation> {
         for node in 0..self.nodes.len() {
             self.restart(node)?;
+        }
+        for _ in &self.plan.partitions {
+            self.checkers.coverage.saw("partitions");
         }
         for crash in self.plan.crashes.clone() {
             self.schedule(crash.at_us, SimEvent::Crash { node: crash.node });
@@ -274,6 +293,7 @@ impl World {
                 .iter()
                 .for_each(|record| self.nodes[node].disk.apply(record));
         }
+        self.checkers.coverage.saw("crashes");
         self.trace.note(self.now_us, format_args!("crash {node}"));
     }
 
@@ -285,6 +305,9 @@ impl World {
         let replay = self.nodes[node].start(&self.genesis, now_ms);
         self.checkers.restarted(node);
         let incarnation = self.nodes[node].incarnation;
+        if incarnation > 1 {
+            self.checkers.coverage.saw("restarts");
+        }
         self.trace.note(
             self.now_us,
             format_args!("start {node} with {} to replay", replay.len()),
@@ -561,7 +584,7 @@ impl World {
                     Some(record) => sequencing::Input::Reopened {
                         height,
                         lane,
-                        record,
+                        record: Box::new(record),
                     },
                     None => sequencing::Input::NotReopened { height, lane },
                 };
@@ -616,8 +639,18 @@ impl World {
         if self.now_us < self.plan.heal_us {
             let payer = self.random.gen_range(0..self.payers.len());
             let height = self.checkers.height();
-            let envelope =
-                self.payers[payer].transactions(self.chain, height, &self.sealer, &mut self.random);
+            let up = self.nodes.iter().filter_map(|node| node.up.as_ref());
+            if let Some(newest) = up.max_by_key(|up| up.ledger.height()) {
+                self.proofs
+                    .observe(&newest.ledger, newest.contents.as_ref());
+            }
+            let envelope = self.payers[payer].transactions(
+                self.chain,
+                height,
+                self.proofs.as_mut(),
+                &self.sealer,
+                &mut self.random,
+            );
             if self.random.gen_bool(0.15) {
                 self.post_anywhere(envelope.clone())?;
             }
@@ -643,7 +676,7 @@ impl World {
                 .is_some_and(|at| self.now_us < at + 3 * SECOND);
             if ledger.rollup(rollup).is_none() && !asked {
                 self.asked.insert(rollup, self.now_us);
-                let config = config(rollup, self.operator.account());
+                let config = config(rollup, self.operator.account(), self.proofs.as_ref());
                 let register = SystemOp::RegisterRollup { rollup, config };
                 let height = ledger.height();
                 wanted.push(self.operator.operation(self.chain, height, &register));
@@ -670,6 +703,7 @@ impl World {
                 self.chain,
                 &ledger,
                 contents.as_ref(),
+                self.proofs.as_mut(),
                 &self.sealer,
                 &mut self.random,
             ));
@@ -768,6 +802,7 @@ impl Keys {
         seed: u64,
         genesis: &Genesis,
         committee: &Committee,
+        verifier: &Arc<dyn Verifier + Send + Sync>,
     ) -> (Sealer, Vec<Identity>) {
         let weights: Vec<u16> = committee
             .members()
@@ -779,6 +814,7 @@ impl Keys {
                 index,
                 signatures: Arc::new(ModelSignatures::new(seed, index)),
                 seal: Arc::new(ModelSeal::new(seed, Some(index), committee.clone())),
+                verifier: verifier.clone(),
                 receipts: receipts_seed(seed, usize::from(index.0)),
             });
             let model = ModelSeal::new(seed, None, committee.clone());
@@ -795,6 +831,7 @@ impl Keys {
                 index,
                 signatures,
                 seal,
+                verifier: verifier.clone(),
                 receipts,
             }
         });

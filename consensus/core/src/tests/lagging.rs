@@ -168,7 +168,10 @@ fn far_behind_the_host_is_asked_again_until_the_blocks_are_here() {
         let behind = lines.iter().filter(|line| line.starts_with("behind"));
         behind.cloned().collect()
     };
-    assert_eq!(behind(&node.quorum(qc(&blocks[199]))), ["behind 200 from 1"]);
+    assert_eq!(
+        behind(&node.quorum(qc(&blocks[199]))),
+        ["behind 200 from 1"]
+    );
     // Nobody answers: another one is asked, and not before it is time.
     assert!(behind(&node.tick(100)).is_empty());
     assert_eq!(behind(&node.tick(250)), ["behind 200 from 2"]);

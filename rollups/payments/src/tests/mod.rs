@@ -3,6 +3,7 @@ mod fixture;
 mod hashing;
 mod hostile;
 mod proving;
+mod remainder;
 mod soundness;
 mod states;
 mod wallets;

@@ -53,8 +53,6 @@ tables! {
     Proofs = "proofs";
     /// The key of a proof, by rollup and the first index of its range.
     ProofIndex = "proof-index";
-    /// Signed receipts, by envelope id.
-    Receipts = "receipts";
 }
 
 pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;

@@ -316,6 +316,7 @@ impl Inner {
                 }
             });
             let view = DeliveryView {
+                malformed_evidence: None,
                 rollup: delivery.rollup.0,
                 height: height.0,
                 time_ms: time.0,

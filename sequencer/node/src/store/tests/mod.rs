@@ -38,7 +38,7 @@ fn what_was_committed_is_there_after_opening_again() {
     let (_directory, path) = place();
     let store = Store::create(&path, identity()).unwrap();
     let mut batch = put(Table::Safety, keys::SAFETY, b"view 7");
-    batch.put_value(Table::Receipts, b"batch", &(7_u64, vec![1_u8, 2]));
+    batch.put_value(Table::Proofs, b"batch", &(7_u64, vec![1_u8, 2]));
     batch.put(Table::Mempool, b"gone", b"x");
     batch.delete(Table::Mempool, b"gone");
     store.commit(&batch).unwrap();
@@ -47,10 +47,10 @@ fn what_was_committed_is_there_after_opening_again() {
     let snapshot = Store::open(&path, identity()).unwrap().snapshot().unwrap();
     let safety = snapshot.get(Table::Safety, keys::SAFETY).unwrap();
     assert_eq!(safety.as_deref(), Some(b"view 7".as_slice()));
-    let value = snapshot.get_value::<(u64, Vec<u8>)>(Table::Receipts, b"batch");
+    let value = snapshot.get_value::<(u64, Vec<u8>)>(Table::Proofs, b"batch");
     assert_eq!(value.unwrap(), Some((7, vec![1, 2])));
     assert!(!snapshot.contains(Table::Mempool, b"gone").unwrap());
-    let other = snapshot.get_value::<u32>(Table::Receipts, b"batch");
+    let other = snapshot.get_value::<u32>(Table::Proofs, b"batch");
     assert!(matches!(other, Err(StoreError::Undecodable { .. })));
 }
 
