@@ -54,7 +54,7 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    pub(super) fn new(nodes: Vec<String>) -> anyhow::Result<Self> {
+    pub(super) fn new(nodes: &[String]) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(SUBMIT_PATIENCE)

@@ -254,7 +254,7 @@ impl Bench<'_> {
 
         // 1. A new chain, and the load on it.
         self.committee.start().await?;
-        let targets = Targets::new(self.committee.urls())?;
+        let targets = Targets::new(&self.committee.urls())?;
         let cpu_before = self.committee.cpu_seconds()?;
         let offered = async {
             let sent = targets.offer(envelopes, per_second).await?;

@@ -200,8 +200,8 @@ impl Node {
             contents: contents.clone(),
         };
         let thread_error = |source| NodeError::Thread { source };
-        let workers = Workers::start(&tools, &events).map_err(thread_error)?;
         let (stop, stopped) = watch::channel(None);
+        let workers = Workers::start(&tools, &events, &stop).map_err(thread_error)?;
         let committed = recovered.sequencing.committed;
         let (progress, _) = watch::channel(Progress {
             committed,

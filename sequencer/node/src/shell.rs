@@ -104,6 +104,7 @@ impl Shell {
             } => {
                 tracing::warn!(validator = validator.0, what, "a peer broke the protocol");
                 self.metrics.misbehaviour();
+                self.transport.punish(validator, &what);
             }
             Effect::Stop { reason } => self.stop(reason),
             Effect::WakeAt(_) => {}

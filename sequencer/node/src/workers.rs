@@ -4,6 +4,7 @@ use std::thread;
 
 use conclave_sequencer::{Tools, Work};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use tokio::sync::watch;
 
 use crate::replica::Event;
 
@@ -20,11 +21,27 @@ pub(crate) struct Workers {
 
 impl Workers {
     /// Starts one thread for each kind; they end when the last handle is dropped.
-    pub(crate) fn start(tools: &Tools, events: &Sender<Event>) -> std::io::Result<Self> {
+    ///
+    /// A thread that panics tells `stop`: without it the node would go on voting and open nothing.
+    pub(crate) fn start(
+        tools: &Tools,
+        events: &Sender<Event>,
+        stop: &watch::Sender<Option<String>>,
+    ) -> std::io::Result<Self> {
         let (urgent, urgent_work) = unbounded();
         let (bulk, bulk_work) = unbounded();
-        spawn("conclave-open", urgent_work, tools.clone(), events.clone())?;
-        spawn("conclave-check", bulk_work, tools.clone(), events.clone())?;
+        for (name, work) in [
+            ("conclave-open", urgent_work),
+            ("conclave-check", bulk_work),
+        ] {
+            let (tools, events, stop) = (tools.clone(), events.clone(), stop.clone());
+            let run = move || {
+                let loud = Loud { name, stop };
+                work_off(&work, &tools, &events);
+                drop(loud);
+            };
+            thread::Builder::new().name(name.into()).spawn(run)?;
+        }
         Ok(Self { urgent, bulk })
     }
 
@@ -35,27 +52,34 @@ impl Workers {
                 &self.urgent
             }
         };
-        // The threads live as long as this handle, unless one panicked, and that ends the process.
+        // The threads live as long as this handle, unless one panicked, and that stops the node.
         let _ = queue.send(work);
     }
 }
 
-fn spawn(
-    name: &str,
-    work: Receiver<Work>,
-    tools: Tools,
-    events: Sender<Event>,
-) -> std::io::Result<()> {
-    let run = move || {
-        for work in work {
-            let done = work.run(&tools);
-            if events.send(Event::Done(Box::new(done))).is_err() {
-                return;
-            }
+fn work_off(work: &Receiver<Work>, tools: &Tools, events: &Sender<Event>) {
+    for work in work {
+        let done = work.run(tools);
+        if events.send(Event::Done(Box::new(done))).is_err() {
+            return;
         }
-    };
-    thread::Builder::new()
-        .name(name.into())
-        .spawn(run)
-        .map(drop)
+    }
+}
+
+/// Stops the node when its thread panics.
+struct Loud {
+    name: &'static str,
+    stop: watch::Sender<Option<String>>,
+}
+
+impl Drop for Loud {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let reason = format!(
+                "[CV-NODE-008] the thread {} panicked; see the log, report it, and start again",
+                self.name
+            );
+            self.stop.send_replace(Some(reason));
+        }
+    }
 }

@@ -1,0 +1,212 @@
+//! From a committed block to the decision which of its envelopes count.
+
+use super::*;
+
+impl Sequencer {
+    pub(super) fn commit(
+        &mut self,
+        now: u64,
+        blocks: Vec<Arc<Block>>,
+        certificate: &CommitCertificate,
+        actions: &mut Vec<Action>,
+    ) {
+        let mut writes = Vec::new();
+        for block in blocks {
+            // After a restart agreement repeats what we may have executed already.
+            if block.header.height != self.committed.next() {
+                continue;
+            }
+            self.committed = block.header.height;
+            self.tip = LedgerReference::of(&block.header);
+            for reference in &block.batches {
+                let id = reference.header.id();
+                let ended = self.availability.order(reference);
+                writes.push(Write::Ordered(id));
+                let others = ended.into_iter().filter(|other| *other != id);
+                writes.extend(others.map(Write::Ordered));
+            }
+            if self.committed > self.recovered_to {
+                writes.push(Write::Block(block.clone(), certificate.clone()));
+            }
+            let missing = self.missing(&block, actions);
+            self.queue.push_back(Pending {
+                id: block.id(),
+                block,
+                committed_ms: now,
+                opened_ms: 0,
+                missing,
+                ordered: None,
+                executing: false,
+            });
+        }
+        if !writes.is_empty() {
+            actions.push(Action::Durable {
+                writes,
+                then: Vec::new(),
+            });
+        }
+    }
+
+    pub(super) fn missing(&self, block: &Block, actions: &mut Vec<Action>) -> BTreeSet<BatchId> {
+        let mut missing = BTreeSet::new();
+        for reference in &block.batches {
+            let id = reference.header.id();
+            if !self.batches.contains_key(&id) {
+                missing.insert(id);
+                let holders: Signers = reference.stored.signers;
+                actions.push(Action::Fetch(Fetch::Batch { id, holders }));
+            }
+        }
+        missing
+    }
+
+    /// A fetched batch is what its id says; the certificate vouches for its envelopes.
+    pub(super) fn fetched(&mut self, batch: Arc<Batch>, actions: &mut Vec<Action>) {
+        let id = batch.header.id();
+        if self.is_missing(id)
+            && admission::check_batch_shape(self.config.chain, self.config.epoch, &batch)
+        {
+            self.keep_ordered(id, batch, actions);
+        }
+    }
+
+    pub(super) fn is_missing(&self, id: BatchId) -> bool {
+        let mut pending = self.queue.iter();
+        pending.any(|pending| pending.missing.contains(&id))
+    }
+
+    /// Keeps the body of an ordered batch, which readers and peers will ask for.
+    pub(super) fn keep_ordered(
+        &mut self,
+        id: BatchId,
+        batch: Arc<Batch>,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.is_missing(id) {
+            self.keep_batch(id, batch.clone());
+            self.arrived(id);
+        }
+        actions.push(Action::Durable {
+            writes: vec![Write::Batch(id, batch), Write::Ordered(id)],
+            then: Vec::new(),
+        });
+    }
+
+    pub(super) fn arrived(&mut self, id: BatchId) {
+        for pending in &mut self.queue {
+            pending.missing.remove(&id);
+        }
+    }
+
+    pub(super) fn advance(&mut self, now: u64, actions: &mut Vec<Action>) {
+        while self.order_next(now, actions) {}
+        self.execute_next(now, actions);
+    }
+
+    /// Decides, from headers alone, which envelopes of the next block count; then opens them.
+    pub(super) fn order_next(&mut self, now: u64, actions: &mut Vec<Action>) -> bool {
+        let executed = self.executed;
+        let Some(at) = self
+            .queue
+            .iter()
+            .position(|pending| pending.ordered.is_none())
+        else {
+            return false;
+        };
+        let pending = &self.queue[at];
+        if !pending.missing.is_empty() || pending.block.header.ledger_height > executed {
+            return false;
+        }
+        let absent = self.missing(&pending.block, actions);
+        if !absent.is_empty() {
+            self.queue[at].missing = absent;
+            return false;
+        }
+        let placed = self.placed(&self.queue[at].block);
+        let header = &self.queue[at].block.header;
+        let block = OrderedBlock {
+            height: header.height,
+            epoch: header.epoch,
+            time: header.time,
+            proposer: header.proposer,
+            ledger_height: header.ledger_height,
+        };
+        let envelopes: Vec<OrderedEnvelope<'_>> = placed
+            .iter()
+            .map(|p| OrderedEnvelope {
+                header: &p.envelope.header,
+                author: p.author,
+            })
+            .collect();
+        let dispositions = match self.fees.order(&block, &envelopes) {
+            Ok(dispositions) => dispositions,
+            Err(error) => {
+                actions.push(Action::Stop {
+                    reason: error.to_string(),
+                });
+                return false;
+            }
+        };
+        let context = ShareContext {
+            block: self.queue[at].id,
+            height: header.height,
+            lane: ShareLane::OnCommit,
+        };
+        let mut finalised = Vec::new();
+        let mut writes = Vec::new();
+        for placed in &placed {
+            let id = placed.envelope.header.id();
+            if let Some(admitted) = self.mempool.remove(id) {
+                finalised.push((id, now.saturating_sub(admitted)));
+                writes.push(Write::Discharge(id));
+            }
+        }
+        if !writes.is_empty() {
+            let then = vec![Action::Finalised {
+                height: context.height,
+                envelopes: finalised,
+            }];
+            actions.push(Action::Durable { writes, then });
+        }
+        let opening = placed
+            .iter()
+            .zip(&dispositions)
+            .filter(|(placed, disposition)| {
+                disposition.is_accepted()
+                    && placed.envelope.header.is_sealed()
+                    && placed.envelope.header.core.release == ReleaseRule::OnCommit
+            });
+        let opening: Vec<Arc<Envelope>> = opening.map(|(p, _)| p.envelope.clone()).collect();
+        for (placed, disposition) in placed.iter().zip(&dispositions) {
+            if disposition.is_accepted()
+                && matches!(placed.envelope.header.core.release, ReleaseRule::AtClose(_))
+            {
+                self.held
+                    .insert(placed.envelope.header.id(), placed.envelope.clone());
+            }
+        }
+        self.queue[at].ordered = Some(placed.into_iter().zip(dispositions).collect());
+        self.start_lane(context, opening, now, actions);
+        true
+    }
+
+    /// The block's envelopes in order, each with its place.
+    pub(super) fn placed(&self, block: &Block) -> Vec<PlacedEnvelope> {
+        let mut placed = Vec::new();
+        for reference in &block.batches {
+            let id = reference.header.id();
+            let Some(batch) = self.batches.get(&id) else {
+                continue;
+            };
+            for (position, envelope) in batch.envelopes.iter().enumerate() {
+                placed.push(PlacedEnvelope {
+                    envelope: Arc::new(envelope.clone()),
+                    author: reference.header.author,
+                    batch: id,
+                    position: position as u32,
+                });
+            }
+        }
+        placed
+    }
+}
