@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::network::{Network, ROLLUP, VALIDATORS};
 
 /// Between two envelopes at one validator.
-const EVERY: Duration = Duration::from_millis(800);
+const EVERY: Duration = Duration::from_secs(4);
 /// Bytes of one transaction; no payment looks like it, so provers exclude it.
 const TRANSACTION_BYTES: usize = 100;
 

@@ -111,7 +111,7 @@ impl World {
         let mut plan = Plan::draw(&mut random);
         let real = options.seed.is_multiple_of(REAL_EVERY);
         if real {
-            plan.lighten();
+            plan.for_real_proofs();
         }
         let operator = Payer::new(options.seed, 1);
         let payers: Vec<Payer> = (10..14)

@@ -123,6 +123,7 @@ impl Chain {
         let block_view = self.certify(&block);
         let opened = self.open(&block, envelopes);
         let view = DeliveryView {
+            malformed_evidence: None,
             rollup: ROLLUP.0,
             height: block.header.height.0,
             time_ms: block.header.time.0,
