@@ -52,7 +52,7 @@ impl Load {
         let gateway = Gateway::open(
             Client::new(network.urls()).expect("a client"),
             network.genesis().clone(),
-            EdSecret::from_seed(&*key),
+            EdSecret::from_seed(&key),
             &sequence,
             options,
         );

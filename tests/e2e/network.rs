@@ -225,7 +225,7 @@ impl Network {
     /// A prover's account.
     pub(crate) fn prover_account(&self, index: usize) -> String {
         let key = load_key(&self.path(&format!("prover-{index}/account.key")));
-        let key = EdSecret::from_seed(&*key.expect("the prover's key"));
+        let key = EdSecret::from_seed(&key.expect("the prover's key"));
         key.account().to_string()
     }
 

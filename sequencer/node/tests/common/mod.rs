@@ -1,9 +1,10 @@
 //! A committee of real nodes on loopback, each with its own directory.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use conclave_crypto::{BlsSecret, EdSecret};
@@ -94,8 +95,14 @@ impl Running {
     }
 }
 
-fn free_udp_port() -> SocketAddr {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+/// An address that no other node of any test has: a node must find its port free again when it
+/// restarts, so each has a loopback address of its own.
+fn own_address() -> SocketAddr {
+    static NODES: AtomicU8 = AtomicU8::new(1);
+    let process = std::process::id().to_le_bytes();
+    let node = NODES.fetch_add(1, Ordering::Relaxed);
+    let address = Ipv4Addr::new(127, process[1] | 0x80, process[0], node);
+    let socket = std::net::UdpSocket::bind((address, 0)).expect("a free port");
     socket.local_addr().expect("has an address")
 }
 
@@ -105,7 +112,7 @@ impl Network {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let bls: Vec<BlsSecret> = (0..4).map(|_| BlsSecret::generate(&mut OsRng)).collect();
         let transport: Vec<EdSecret> = (0..4).map(|_| EdSecret::generate(&mut OsRng)).collect();
-        let listen: Vec<SocketAddr> = (0..4).map(|_| free_udp_port()).collect();
+        let listen: Vec<SocketAddr> = (0..4).map(|_| own_address()).collect();
         let payer = EdSecret::generate(&mut OsRng);
         let (shares, sealing) = generate_keys();
         let validators = (0..4).map(|index| ValidatorInfo {
