@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::bail;
-use conclave_tests::{Options, Outcome, run as run_seed};
+use conclave_tests::{Coverage, Options, Outcome, run as run_seed};
 
 /// Run whole committees of real replicas under simulated networks, disks, crashes and clocks, and
 /// check every invariant. The same seed always gives the same history.
@@ -58,7 +58,7 @@ fn summary(outcome: &Outcome) -> String {
 fn run_many(args: &Args) -> anyhow::Result<()> {
     let start = Instant::now();
     let (next, stop) = (AtomicU64::new(args.first), AtomicBool::new(false));
-    let totals = Mutex::new((0_u64, 0_u64, 0_u64, 0_u64));
+    let totals = Mutex::new((0_u64, 0_u64, 0_u64, 0_u64, Coverage::default()));
     let failed: Mutex<Option<Outcome>> = Mutex::new(None);
     let end = args.first.saturating_add(args.seeds);
     let processors = thread::available_parallelism().map_or(1, usize::from);
@@ -76,6 +76,7 @@ fn run_many(args: &Args) -> anyhow::Result<()> {
                     totals.1 += outcome.blocks;
                     totals.2 += outcome.delivered;
                     totals.3 += outcome.settled_ranges;
+                    totals.4.add(&outcome.coverage);
                     if outcome.violation.is_some() {
                         stop.store(true, Ordering::Relaxed);
                         *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
@@ -84,7 +85,7 @@ fn run_many(args: &Args) -> anyhow::Result<()> {
             });
         }
     });
-    let (seeds, blocks, delivered, ranges) =
+    let (seeds, blocks, delivered, ranges, coverage) =
         totals.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(outcome) = failed.into_inner().unwrap_or_else(PoisonError::into_inner)
         && let Some(violation) = &outcome.violation
@@ -101,5 +102,8 @@ fn run_many(args: &Args) -> anyhow::Result<()> {
          {ranges} ranges settled, in {:.0} s",
         start.elapsed().as_secs_f64()
     );
+    for (what, times) in coverage.iter() {
+        println!("  {times:>8} {what}");
+    }
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use conclave_market::ContentsDigest;
 use conclave_types::{
-    BlockTime, Bucket, Digest, Domain, EnvelopeId, Height, RollupId, TxIndex, codec, limits,
+    BlockTime, Bucket, Digest, Domain, EnvelopeId, Height, RollupConfig, RollupId, TxIndex, codec,
+    limits,
 };
 
 use crate::block::{DeliveredEntry, Delivery, Outcome, stream_digest};
@@ -118,12 +119,13 @@ impl Ledger {
         transactions: &[Vec<u8>],
     ) {
         let proven = self.state.rollups.get(&rollup);
-        if !proven.is_some_and(|rollup| rollup.is_proven()) {
+        let Some(proven) = proven.filter(|rollup| rollup.is_proven()) else {
             return;
-        }
+        };
+        let config = proven.config.clone();
         let mut next = first;
         for transaction in transactions {
-            let chunk = self.open_chunk(rollup, next, height, time);
+            let chunk = self.open_chunk((rollup, &config), next, height, time);
             chunk.contents = chunk.contents.with(height, transaction);
             chunk.bytes += transaction.len() as u64;
             chunk.to_height = height;
@@ -135,7 +137,7 @@ impl Ledger {
     /// The chunk that ends before `next` and is not full, or a fresh one.
     fn open_chunk(
         &mut self,
-        rollup: RollupId,
+        (rollup, config): (RollupId, &RollupConfig),
         next: TxIndex,
         height: Height,
         time: BlockTime,
@@ -149,7 +151,7 @@ impl Ledger {
             .next_back()
             .map(|(key, chunk)| (*key, *chunk));
         let key = match last {
-            Some((key, chunk)) if chunk.to == next && !chunk.is_full(key.1) => key,
+            Some((key, chunk)) if chunk.to == next && !chunk.is_full(key.1, config) => key,
             _ => (rollup, next),
         };
         self.state.backlog.get_or_insert(key, || Chunk {

@@ -43,8 +43,8 @@ impl Ledger {
     fn due_chunk(&self, id: RollupId, time: BlockTime) -> Option<(TxIndex, Chunk)> {
         let rollup = self.state.rollups.get(&id)?;
         let (from, chunk) = self.next_chunk(id, rollup)?;
-        let long = chunk.to.0 - from.0 >= rollup.config.range_transactions || chunk.is_full(from);
-        (long || time >= age_due(rollup, &chunk)).then_some((from, chunk))
+        (chunk.is_full(from, &rollup.config) || time >= age_due(rollup, &chunk))
+            .then_some((from, chunk))
     }
 
     /// The first part of the backlog, if an auction for it may be opened.

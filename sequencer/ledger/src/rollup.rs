@@ -67,9 +67,11 @@ pub struct Settled {
     pub height: Height,
 }
 
-/// Consecutive transactions that no intent covers yet, up to [`limits::RANGE_TRANSACTIONS_MAX`] or
-/// until they reach [`limits::RANGE_BYTES_MAX`]; the key names the first. The backlog grows by one of these (under 100 bytes) for every 1,024
-/// unproven transactions, which have paid for their order.
+/// Consecutive transactions that no intent covers yet, up to the rollup's `range_transactions` or
+/// until they reach [`limits::RANGE_BYTES_MAX`]; the key names the first. A backlog is cut into
+/// ranges of the size that the rollup chose its deadline for, so that it is never more than a
+/// prover can do in time. It grows by one of these (under 100 bytes) for every such range, whose
+/// transactions have paid for their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Chunk {
     pub(crate) to: TxIndex,
@@ -92,10 +94,9 @@ impl Value for Settled {}
 impl Value for Chunk {}
 
 impl Chunk {
-    /// Whether a chunk whose first transaction is `from` takes no more.
-    pub(crate) const fn is_full(&self, from: TxIndex) -> bool {
-        self.to.0 - from.0 >= limits::RANGE_TRANSACTIONS_MAX
-            || self.bytes >= limits::RANGE_BYTES_MAX
+    /// Whether a chunk whose first transaction is `from` takes no more under a configuration.
+    pub(crate) const fn is_full(&self, from: TxIndex, config: &RollupConfig) -> bool {
+        self.to.0 - from.0 >= config.range_transactions || self.bytes >= limits::RANGE_BYTES_MAX
     }
 }
 

@@ -188,9 +188,10 @@ impl Backend for NodeHandle {
         self.read(|snapshot| {
             let key = keys::rollup_height(rollup, height);
             let record: Option<DeliveryRecord> = snapshot.get_value(Table::Deliveries, key)?;
-            record
-                .map(|record| delivery_view(snapshot, record))
-                .transpose()
+            match record {
+                Some(record) => delivery_view(snapshot, record),
+                None => Ok(None),
+            }
         })
     }
 
@@ -323,8 +324,12 @@ impl Backend for NodeHandle {
     }
 }
 
-/// A stored delivery with the envelopes it speaks of.
-fn delivery_view(snapshot: &Snapshot, record: DeliveryRecord) -> Result<DeliveryView, StoreError> {
+/// A stored delivery with the envelopes it speaks of; nothing, rather than a part of it, while a
+/// body is missing.
+fn delivery_view(
+    snapshot: &Snapshot,
+    record: DeliveryRecord,
+) -> Result<Option<DeliveryView>, StoreError> {
     let delivery = record.delivery;
     let mut batches: Vec<(BatchId, Batch)> = Vec::new();
     let mut envelopes = Vec::with_capacity(delivery.entries.len());
@@ -338,7 +343,9 @@ fn delivery_view(snapshot: &Snapshot, record: DeliveryRecord) -> Result<Delivery
         let Some(envelope) =
             batch.and_then(|(_, batch)| batch.envelopes.get(placed.position as usize))
         else {
-            continue;
+            let (rollup, height) = (delivery.rollup.0, delivery.height.0);
+            tracing::error!(rollup, height, batch = %placed.batch, "a body is missing");
+            return Ok(None);
         };
         let transactions = match entry.outcome {
             Outcome::Delivered {
@@ -369,7 +376,7 @@ fn delivery_view(snapshot: &Snapshot, record: DeliveryRecord) -> Result<Delivery
         }
         false => None,
     };
-    Ok(DeliveryView {
+    Ok(Some(DeliveryView {
         malformed_evidence: evidence.map(|evidence| hex::encode(codec::encode(&evidence))),
         rollup: delivery.rollup.0,
         height: delivery.height.0,
@@ -378,7 +385,7 @@ fn delivery_view(snapshot: &Snapshot, record: DeliveryRecord) -> Result<Delivery
         envelopes,
         stream_digest: delivery.digest.to_string(),
         block: None,
-    })
+    }))
 }
 
 fn proof_view(record: &ProofRecord, with_bytes: bool) -> ProofView {

@@ -345,7 +345,9 @@ fn old_transactions_raise_an_intent_and_long_backlogs_are_cut() {
         assert!(range.from_height <= range.to_height);
         range.count()
     });
-    assert_eq!(counts.collect::<Vec<_>>(), [1, 1_024, 976]);
+    // A prover bids only for what it can do before the deadline. Ranges that grew with the backlog
+    // once got too long for anyone to bid on, and settlement stopped for good.
+    assert_eq!(counts.collect::<Vec<_>>(), [1, 4, 4, 4]);
 }
 
 #[test]
