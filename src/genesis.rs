@@ -46,7 +46,7 @@ struct DraftArgs {
     /// Money at the start, as ACCOUNT=BALANCE or ACCOUNT=BALANCE:FEES (prepaid).
     #[arg(long = "allocate", value_parser = parse_allocation)]
     allocations: Vec<Allocation>,
-    /// A TOML file with [consensus], [fees] and [market] parameters to change.
+    /// A TOML file with the tables consensus, fees and market: parameters to change.
     #[arg(long)]
     parameters: Option<PathBuf>,
     /// The draft to write.
