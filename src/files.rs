@@ -86,6 +86,28 @@ pub(crate) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
     Ok(genesis)
 }
 
+/// Which chain a command is about, and whom it asks.
+#[derive(clap::Args)]
+pub(crate) struct ChainArgs {
+    /// The chain's genesis file: what everything is sealed to and checked against.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CONCLAVE_GENESIS",
+        default_value = "genesis.toml"
+    )]
+    pub(crate) genesis: PathBuf,
+    /// A validator's API, as in http://127.0.0.1:26700; give several.
+    #[arg(
+        long = "node",
+        value_name = "URL",
+        env = "CONCLAVE_NODES",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:26700"
+    )]
+    pub(crate) nodes: Vec<String>,
+}
+
 /// A validator's directory of keys.
 pub(crate) struct KeyDir(PathBuf);
 

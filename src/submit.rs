@@ -10,7 +10,7 @@ use conclave_sdk::api::{EnvelopeStage, EnvelopeView};
 use conclave_sdk::{Client, Gateway, GatewayOptions};
 use conclave_types::{Envelope, RollupId, SystemOp, codec, limits};
 
-use crate::files::{read_ed, read_genesis};
+use crate::files::{ChainArgs, read_ed, read_genesis};
 use crate::process::{Shutdown, Stop};
 use crate::{duration, files};
 
@@ -30,23 +30,8 @@ pub(crate) struct Args {
     /// Make each line a transaction of its own; without it, all bytes are one.
     #[arg(long)]
     lines: bool,
-    /// The chain's genesis file: it names the key to seal to.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "CONCLAVE_GENESIS",
-        default_value = "genesis.toml"
-    )]
-    genesis: PathBuf,
-    /// A validator's API, as in http://127.0.0.1:26700; give several.
-    #[arg(
-        long = "node",
-        value_name = "URL",
-        env = "CONCLAVE_NODES",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:26700"
-    )]
-    nodes: Vec<String>,
+    #[command(flatten)]
+    chain: ChainArgs,
     /// The key file of the account whose prepaid fees pay for the envelope.
     #[arg(long, value_name = "FILE", env = "CONCLAVE_KEY")]
     key: PathBuf,
@@ -77,8 +62,8 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
 }
 
 async fn submit(args: &Args, bytes: Vec<u8>) -> anyhow::Result<()> {
-    let genesis = Arc::new(read_genesis(&args.genesis)?);
-    let client = Client::new(args.nodes.iter().cloned())?;
+    let genesis = Arc::new(read_genesis(&args.chain.genesis)?);
+    let client = Client::new(args.chain.nodes.iter().cloned())?;
     let sequence = args.sequence.clone().unwrap_or_else(|| {
         let mut path = args.key.clone().into_os_string();
         path.push(".sequence");

@@ -1,39 +1,23 @@
-//! `conclave verify`: check a rollup's range, trusting the genesis only.
-
-use std::path::PathBuf;
+//! `conclave verify`: check a rollup's range from the genesis.
 
 use anyhow::{anyhow, bail};
 use conclave_sdk::{Auditor, Client, RangeReport, RangeRequest};
 use conclave_types::{Height, RollupId, StateRoot};
 
-use crate::files::read_genesis;
+use crate::files::{ChainArgs, read_genesis};
 use crate::process::{Shutdown, Stop};
 use crate::programs;
 
-/// Check a rollup's contents and settlement on this machine, trusting the genesis only.
+/// Check a rollup's contents and settlement on this machine, from the genesis file.
 ///
 /// Fetches the ordered contents with their certificates, openings and settled proofs from any node,
-/// and checks everything here. Nothing but the genesis file is trusted: a node can
-/// refuse to answer, but it cannot deceive. Ends with 0 only when everything verifies.
+/// and checks them here, from the genesis file: order, completeness, what opened to what, what is
+/// malformed, and the proofs. That an envelope was unpaid, a duplicate or void is the node's word,
+/// and is counted apart. Ends with 0 only when everything verifies.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The chain's genesis file.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "CONCLAVE_GENESIS",
-        default_value = "genesis.toml"
-    )]
-    genesis: PathBuf,
-    /// A node's API, as in http://127.0.0.1:26700; give several.
-    #[arg(
-        long = "node",
-        value_name = "URL",
-        env = "CONCLAVE_NODES",
-        value_delimiter = ',',
-        default_value = "http://127.0.0.1:26700"
-    )]
-    nodes: Vec<String>,
+    #[command(flatten)]
+    chain: ChainArgs,
     /// The rollup's id.
     #[arg(long, value_name = "ID")]
     rollup: u32,
@@ -49,11 +33,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
-    let genesis = read_genesis(&args.genesis)?;
+    let genesis = read_genesis(&args.chain.genesis)?;
     let auditor = Auditor::new(&genesis)?;
     shutdown.run(|stop| async move {
         let work = async {
-            let client = Client::new(args.nodes)?;
+            let client = Client::new(args.chain.nodes)?;
             let to = match args.to {
                 Some(to) => to,
                 None => client.status().await?.executed_height,
