@@ -156,6 +156,14 @@ impl KeyDir {
         read_ed(&self.0.join("transport.key"))
     }
 
+    /// The account's key, which its owner may keep elsewhere.
+    pub(crate) fn account_if_any(&self) -> anyhow::Result<Option<EdSecret>> {
+        match self.0.join("account.key").exists() {
+            true => self.account().map(Some),
+            false => Ok(None),
+        }
+    }
+
     pub(crate) fn account(&self) -> anyhow::Result<EdSecret> {
         read_ed(&self.0.join("account.key"))
     }

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, and here the list of them.
 
 mod bench;
+mod chaos;
 mod devnet;
 mod duration;
 mod files;
@@ -50,6 +51,7 @@ enum Command {
     Status(status::Args),
     Verify(verify::Args),
     Simulate(simulate::Args),
+    Chaos(chaos::Args),
     /// Measure this machine: ordering and opening, and proving.
     Bench(bench::Args),
 }
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(args, shutdown),
         Command::Verify(args) => verify::run(args, shutdown),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Chaos(args) => chaos::run(args, shutdown, cli.log),
         Command::Bench(args) => bench::run(args, shutdown),
     };
     match result {

@@ -114,6 +114,7 @@ fn config(settings: Settings, genesis: Genesis) -> anyhow::Result<NodeConfig> {
             bls: keys.bls()?,
             transport,
             shares: keys.shares()?,
+            account: keys.account_if_any()?,
         },
         data_dir: settings.data,
         listen,

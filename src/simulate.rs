@@ -6,10 +6,13 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::bail;
-use conclave_tests::{Coverage, Options, Outcome, run as run_seed};
+use conclave_tests::{Branch, Coverage, Options, Outcome, minimise, run as run_seed};
 
-/// Run whole committees of real replicas under simulated networks, disks, crashes and clocks, and
-/// check every invariant. The same seed always gives the same history.
+/// Lines of the log that a minimised seed ends with.
+const LAST_LINES: usize = 30;
+
+/// Run whole committees of real replicas under simulated networks, disks, crashes, clocks and
+/// lying members, and check every invariant. The same seed always gives the same history.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many seeds to run.
@@ -21,26 +24,60 @@ pub(crate) struct Args {
     /// Replay one seed and print its event log.
     #[arg(long)]
     seed: Option<u64>,
+    /// Look for a short list of faults under which the seed still breaks the same invariant.
+    #[arg(long, requires = "seed")]
+    minimise: bool,
+    /// Print which branches of the protocol the seeds reached, and fail if one was not.
+    #[arg(long, conflicts_with = "seed")]
+    coverage: bool,
     /// Threads; all processors if absent.
     #[arg(long)]
     threads: Option<usize>,
 }
 
+/// The sums over many seeds.
+#[derive(Default)]
+struct Totals {
+    seeds: u64,
+    blocks: u64,
+    delivered: u64,
+    ranges: u64,
+    coverage: Coverage,
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match args.seed {
+        Some(seed) if args.minimise => shorten(seed),
         Some(seed) => replay(seed),
         None => run_many(args),
     }
 }
 
 fn replay(seed: u64) -> anyhow::Result<()> {
-    let outcome = run_seed(Options { seed, log: true });
+    let outcome = run_seed(Options::of(seed).logged());
     outcome.log.iter().for_each(|line| println!("{line}"));
     println!("{}", summary(&outcome));
     match outcome.violation {
         None => Ok(()),
         Some(violation) => bail!("[CV-SIM-002] seed {seed} broke an invariant: {violation}"),
     }
+}
+
+fn shorten(seed: u64) -> anyhow::Result<()> {
+    let Some(found) = minimise(Options::of(seed)) else {
+        println!("seed {seed} breaks no invariant");
+        return Ok(());
+    };
+    let last = found.log.len().saturating_sub(LAST_LINES);
+    found.log[last..].iter().for_each(|line| println!("{line}"));
+    let (before, after, runs) = (found.events_before, found.events.len(), found.runs);
+    println!("seed {seed}: {after} of {before} events left after {runs} runs");
+    println!("  {}", found.conditions);
+    found.events.iter().for_each(|event| println!("  {event}"));
+    bail!(
+        "[CV-SIM-002] seed {seed} broke an invariant: {}",
+        found.violation
+    )
 }
 
 fn summary(outcome: &Outcome) -> String {
@@ -58,7 +95,7 @@ fn summary(outcome: &Outcome) -> String {
 fn run_many(args: &Args) -> anyhow::Result<()> {
     let start = Instant::now();
     let (next, stop) = (AtomicU64::new(args.first), AtomicBool::new(false));
-    let totals = Mutex::new((0_u64, 0_u64, 0_u64, 0_u64, Coverage::default()));
+    let totals = Mutex::new(Totals::default());
     let failed: Mutex<Option<Outcome>> = Mutex::new(None);
     let end = args.first.saturating_add(args.seeds);
     let processors = thread::available_parallelism().map_or(1, usize::from);
@@ -70,13 +107,13 @@ fn run_many(args: &Args) -> anyhow::Result<()> {
                     if seed >= end {
                         return;
                     }
-                    let outcome = run_seed(Options { seed, log: false });
+                    let outcome = run_seed(Options::of(seed));
                     let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
-                    totals.0 += 1;
-                    totals.1 += outcome.blocks;
-                    totals.2 += outcome.delivered;
-                    totals.3 += outcome.settled_ranges;
-                    totals.4.add(&outcome.coverage);
+                    totals.seeds += 1;
+                    totals.blocks += outcome.blocks;
+                    totals.delivered += outcome.delivered;
+                    totals.ranges += outcome.settled_ranges;
+                    totals.coverage.add(&outcome.coverage);
                     if outcome.violation.is_some() {
                         stop.store(true, Ordering::Relaxed);
                         *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
@@ -85,8 +122,7 @@ fn run_many(args: &Args) -> anyhow::Result<()> {
             });
         }
     });
-    let (seeds, blocks, delivered, ranges, coverage) =
-        totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(outcome) = failed.into_inner().unwrap_or_else(PoisonError::into_inner)
         && let Some(violation) = &outcome.violation
     {
@@ -94,16 +130,29 @@ fn run_many(args: &Args) -> anyhow::Result<()> {
         let seed = outcome.seed;
         bail!(
             "[CV-SIM-002] seed {seed} broke an invariant: {violation}; replay it with: conclave \
-             simulate --seed {seed}"
+             simulate --seed {seed}, or shorten it with: conclave simulate --seed {seed} --minimise"
         );
     }
     println!(
-        "{seeds} seeds held every invariant: {blocks} blocks, {delivered} envelopes delivered, \
-         {ranges} ranges settled, in {:.0} s",
+        "{} seeds held every invariant: {} blocks, {} envelopes delivered, {} ranges settled, in \
+         {:.0} s",
+        totals.seeds,
+        totals.blocks,
+        totals.delivered,
+        totals.ranges,
         start.elapsed().as_secs_f64()
     );
-    for (what, times) in coverage.iter() {
-        println!("  {times:>8} {what}");
+    if !args.coverage {
+        return Ok(());
+    }
+    for branch in Branch::ALL {
+        println!("  {:>8} {branch}", totals.coverage.times(*branch));
+    }
+    let missing = totals.coverage.missing();
+    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    if !missing.is_empty() {
+        let missing = missing.join("; ");
+        bail!("[CV-SIM-003] not reached, so not tested: {missing}; run more seeds");
     }
     Ok(())
 }

@@ -56,6 +56,16 @@ fn print(overview: &Overview, auctions: usize) {
         status.envelopes_ordered,
         status.transactions_ordered
     );
+    if let Some(syncing) = &status.syncing {
+        let left = match syncing.seconds_left {
+            Some(seconds) => format!("{seconds} s left"),
+            None => "time left unknown".to_owned(),
+        };
+        println!(
+            "catching up: {} {} of {}  {:.1}/s  {left}",
+            syncing.what, syncing.done, syncing.total, syncing.per_second
+        );
+    }
     let names = Names::default();
     let parts = [
         overview.rollup_lines(),

@@ -11,9 +11,10 @@ use crate::programs;
 /// Check a rollup's contents and settlement on this machine, from the genesis file.
 ///
 /// Fetches the ordered contents with their certificates, openings and settled proofs from any node,
-/// and checks them here, from the genesis file: order, completeness, what opened to what, what is
-/// malformed, and the proofs. That an envelope was unpaid, a duplicate or void is the node's word,
-/// and is counted apart. Ends with 0 only when everything verifies.
+/// and checks them here, from the genesis file: order, completeness, what opened to what, what
+/// became of every envelope, the settled root, and the proofs. The outcomes and the settled root
+/// are shown to be in a ledger whose root a final block names. Ends with 0 only when everything
+/// verifies.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -21,10 +22,11 @@ pub(crate) struct Args {
     /// The rollup's id.
     #[arg(long, value_name = "ID")]
     rollup: u32,
-    /// The first height.
+    /// The first height; those before the rollup's registration are left out.
     #[arg(long, value_name = "HEIGHT", default_value_t = 1)]
     from: u64,
-    /// The last height [default: the last that the node has executed].
+    /// The last height [default: the last that a final block's ledger root covers, a few blocks
+    /// behind the newest].
     #[arg(long, value_name = "HEIGHT")]
     to: Option<u64>,
     /// The state root that the first settled proof must start from, if you know it.
@@ -38,17 +40,14 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     shutdown.run(|stop| async move {
         let work = async {
             let client = Client::new(args.chain.nodes)?;
-            let to = match args.to {
-                Some(to) => to,
-                None => client.status().await?.executed_height,
-            };
-            if args.from == 0 || args.from > to {
+            if args.from == 0 || args.to.is_some_and(|to| args.from > to) {
+                let to = args.to.map_or("the last".into(), |to| to.to_string());
                 bail!("[CV-CLI-050] heights {} to {to} are no range; count from 1", args.from);
             }
             let request = RangeRequest {
                 rollup: RollupId(args.rollup),
                 from: Height(args.from),
-                to: Height(to),
+                to: args.to.map(Height),
                 anchor: args.anchor,
                 programs: programs::all(),
             };
@@ -80,12 +79,18 @@ fn print(report: &RangeReport, chain: &str) {
     for (outcome, count) in &report.outcomes {
         println!("              {count} {outcome}");
     }
+    let ledger = &report.ledger;
     println!(
-        "transactions  {}, numbers {} to {}, decrypted here from their openings",
-        report.transactions(),
-        report.first_index,
-        report.next_index
+        "outcomes      all proven by the ledger of height {}, whose root final block {} names",
+        ledger.height, ledger.named_by
     );
+    match report.transactions() {
+        0 => println!("transactions  none"),
+        count => println!(
+            "transactions  {count}, numbers {} to {}, decrypted here from their openings",
+            report.first_index, report.next_index
+        ),
+    }
     println!("proofs        {} verified", report.proofs.len());
     for proof in &report.proofs {
         println!(
@@ -100,8 +105,16 @@ fn print(report: &RangeReport, chain: &str) {
         );
     }
     match report.settled() {
-        Some((root, index)) => println!("settled root  {root} before transaction {index}"),
-        None => println!("settled root  none in this range yet"),
+        Some((root, index)) => {
+            println!("              lead to root {root} before transaction {index}")
+        }
+        None => println!("              none settled in this range yet"),
+    }
+    if let Some(settled) = ledger.settled {
+        println!(
+            "settled root  {} before transaction {}, in the same ledger",
+            settled.root, settled.next
+        );
     }
     println!("verified");
 }

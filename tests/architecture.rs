@@ -53,8 +53,13 @@ const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         package: "conclave-ledger",
-        on: &["conclave-types", "conclave-crypto", "conclave-market"],
-        why: "what ordered contents mean does not depend on how they were ordered",
+        on: &[
+            "conclave-types",
+            "conclave-crypto",
+            "conclave-light",
+            "conclave-market",
+        ],
+        why: "what ordered contents mean does not depend on how they were ordered; evidence against validators is judged as light clients judge it",
     },
     Allowed {
         package: "conclave-sequencer",
@@ -138,6 +143,24 @@ const ALLOWED: &[Allowed] = &[
         why: "the simulator runs everything, and nothing but the command line runs it",
     },
     Allowed {
+        package: "conclave-fuzz",
+        on: &[
+            "conclave-types",
+            "conclave-crypto",
+            "conclave-seal",
+            "conclave-light",
+            "conclave-consensus",
+            "conclave-market",
+            "conclave-ledger",
+            "conclave-sequencer",
+            "conclave-node",
+            "conclave-sdk",
+            "conclave-payments",
+            "conclave-payments-node",
+        ],
+        why: "the fuzz targets take whatever takes hostile bytes, and nothing depends on them",
+    },
+    Allowed {
         package: "conclave",
         on: &[
             "conclave-types",
@@ -163,6 +186,9 @@ const ALLOWED: &[Allowed] = &[
 const ALLOWED_IN_TESTS: &[(&str, &str)] = &[
     // Its tests play the committee that opens envelopes.
     ("conclave-payments-node", "conclave-seal"),
+    // Its tests verify what the real ledger made of a real chain.
+    ("conclave-sdk", "conclave-ledger"),
+    ("conclave-sdk", "conclave-market"),
 ];
 
 /// Crates whose results are functions of their arguments.

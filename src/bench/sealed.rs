@@ -5,10 +5,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use bytes::Bytes;
 use conclave_crypto::EdSecret;
-use conclave_seal::{bucket_for, encode_transactions, seal};
+use conclave_seal::{bucket_for, seal};
 use conclave_types::{
     ChainId, EnvelopeCore, EnvelopeId, Epoch, Genesis, Height, ReleaseRule, RollupId, Sequence,
-    codec,
+    codec, encode_transactions,
 };
 use rand_core::{OsRng, RngCore};
 

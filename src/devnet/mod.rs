@@ -25,7 +25,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 
 use self::directory::{Directory, Wanted};
 use self::plan::{Plan, prover_name, rollup_name, validator_name};
-use self::processes::{Ended, Processes, Spec};
+use self::processes::{Ended, Launch, Processes, Spec};
 use self::summary::Baseline;
 use self::view::{Frame, View};
 use crate::duration;
@@ -291,7 +291,7 @@ impl Devnet<'_> {
 }
 
 /// How a part is started: all its settings are in its file.
-fn spec(directory: &Directory, name: &str, command: &str) -> Spec {
+pub(crate) fn spec(directory: &Directory, name: &str, command: &str) -> Spec {
     let config = directory.part(name, &format!("{command}.toml"));
     let args = vec![
         command.into(),
@@ -301,6 +301,7 @@ fn spec(directory: &Directory, name: &str, command: &str) -> Spec {
     Spec {
         name: name.into(),
         args,
+        launch: Launch::default(),
     }
 }
 
@@ -339,7 +340,7 @@ fn rollup_apis(plan: &Plan) -> String {
     urls.join(", ")
 }
 
-async fn is_ready(http: &reqwest::Client, url: &str) -> bool {
+pub(crate) async fn is_ready(http: &reqwest::Client, url: &str) -> bool {
     let answer = http.get(url).timeout(Duration::from_secs(2)).send().await;
     answer.is_ok_and(|answer| answer.status().is_success())
 }

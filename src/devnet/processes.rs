@@ -33,6 +33,18 @@ pub(crate) struct Spec {
     pub(crate) name: String,
     /// The arguments of this binary.
     pub(crate) args: Vec<String>,
+    pub(crate) launch: Launch,
+}
+
+/// How a process is started, beside its arguments.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Launch {
+    /// A program and its arguments that replaces itself by the process, such as `ip netns exec`.
+    pub(crate) through: Vec<String>,
+    /// Variables of its environment.
+    pub(crate) environment: Vec<(String, String)>,
+    /// Whether its log goes on instead of beginning anew.
+    pub(crate) append_log: bool,
 }
 
 /// All processes of a devnet. Dropping it kills them.
@@ -83,11 +95,23 @@ impl Processes {
 
     fn spawn(&self, spec: &Spec) -> std::io::Result<Running> {
         let path = self.log_path(&spec.name);
-        if path.exists() {
-            fs::rename(&path, path.with_extension("log.old"))?;
-        }
-        let log = File::create(&path)?;
-        let mut command = Command::new(&self.binary);
+        let log = match spec.launch.append_log {
+            true => File::options().create(true).append(true).open(&path)?,
+            false => {
+                if path.exists() {
+                    fs::rename(&path, path.with_extension("log.old"))?;
+                }
+                File::create(&path)?
+            }
+        };
+        let mut command = match spec.launch.through.split_first() {
+            Some((program, args)) => {
+                let mut command = Command::new(program);
+                command.args(args).arg(&self.binary);
+                command
+            }
+            None => Command::new(&self.binary),
+        };
         command
             .args(["--log", &self.log_filter, "--exit-with-parent"])
             .args(&spec.args)
@@ -105,6 +129,7 @@ impl Processes {
                 command.env_remove(variable);
             }
         }
+        command.envs(spec.launch.environment.iter().cloned());
         let mut child = command.spawn()?;
         let lost = || std::io::Error::other("the process ended at once");
         let lifeline = child.stdin.take().ok_or_else(lost)?;
@@ -198,6 +223,39 @@ impl Processes {
         // The file only helps to find processes; without it, there are none.
         let _ = fs::remove_file(&self.pids);
         trouble
+    }
+
+    /// The id of one that runs.
+    pub(crate) fn pid(&self, name: &str) -> Option<u32> {
+        self.running.get(name).map(|running| running.pid)
+    }
+
+    /// Ends one with SIGKILL, if it runs.
+    pub(crate) async fn kill(&mut self, name: &str) {
+        if let Some(mut running) = self.running.remove(name) {
+            // An error means that it has ended already.
+            let _ = running.child.kill().await;
+        }
+    }
+
+    /// Asks one to stop and waits until it has.
+    pub(crate) async fn stop_one(&mut self, name: &str) -> anyhow::Result<()> {
+        let Some(mut running) = self.running.remove(name) else {
+            return Ok(());
+        };
+        drop(running.lifeline);
+        let ended = timeout_at(Instant::now() + STOP_PATIENCE, running.child.wait()).await;
+        match ended {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(self.describe(&Ended {
+                name: name.into(),
+                status,
+            })),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => bail!(
+                "[CV-CLI-088] {name} did not stop within {STOP_PATIENCE:?}; look into its log"
+            ),
+        }
     }
 
     /// The ids of all that run.

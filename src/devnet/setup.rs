@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::directory::Directory;
 use super::plan::{Plan, prover_name, rollup_name, token, validator_name};
-use super::processes::{Processes, Spec};
+use super::processes::{Launch, Processes, Spec};
 use crate::files::{KeyDir, read_ed, read_toml, write_toml};
 use crate::genesis::{self, Draft};
 use crate::{keygen, node};
@@ -61,7 +61,13 @@ pub(crate) async fn create(
     let plan = *directory.plan();
     say("making keys");
     let validators = validators(directory, &plan)?;
-    let allocations = allocations(directory, &plan)?;
+    let mut allocations = allocations(directory, &plan)?;
+    // What reporting misbehaviour is paid from.
+    allocations.extend(validators.iter().map(|validator| Allocation {
+        account: validator.account,
+        balance: Amount::ZERO,
+        fees: FEES,
+    }));
     let draft = Draft {
         name: NAME.into(),
         time: genesis::now()?,
@@ -179,6 +185,7 @@ pub(crate) fn dkg(directory: &Directory, plan: &Plan) -> Vec<Spec> {
         Spec {
             name: format!("dkg-{index}"),
             args,
+            launch: Launch::default(),
         }
     };
     (0..plan.validators).map(spec).collect()

@@ -12,9 +12,17 @@
 //! real ones in one seed of [`REAL_EVERY`], and quick keyed-hash models in the others. The same seed gives the same
 //! trace, byte for byte.
 
+pub mod byzantine;
+pub mod chaos;
 mod checkers;
+mod coverage;
 mod model;
 mod sim;
 
-pub use checkers::{Coverage, Violation};
-pub use sim::{Options, Outcome, REAL_EVERY, run};
+pub use checkers::Violation;
+#[cfg(feature = "broken-rules")]
+pub use conclave_consensus::Broken as Rule;
+pub use coverage::{Branch, Coverage};
+#[cfg(feature = "broken-rules")]
+pub use sim::Broken;
+pub use sim::{Minimised, Options, Outcome, REAL_EVERY, minimise, run};

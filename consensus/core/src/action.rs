@@ -17,6 +17,7 @@ use crate::{Evidence, SafetyState};
 /// of. When the transaction fails, none of the actions may be carried out and the node stops.
 #[derive(Debug, Default, PartialEq)]
 #[must_use]
+#[cfg_attr(test, derive(Clone))]
 pub struct Step {
     pub writes: Vec<Write>,
     pub actions: Vec<Action>,
@@ -81,7 +82,8 @@ pub enum Action {
     /// Call with [`crate::Input::Tick`] at this time (milliseconds as in [`crate::Now`]);
     /// replaces the wake-up before.
     WakeAt(u64),
-    /// A peer broke the protocol. The shell may cut it off.
+    /// A peer broke the protocol. The shell may cut it off. A proof is given once per validator
+    /// and kind of offence, and is for the ledger.
     Misbehaviour {
         validator: ValidatorIndex,
         evidence: Box<Evidence>,

@@ -32,6 +32,7 @@ pub(crate) enum Path {
     Aside,
 }
 
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Blocks {
     tip: Tip,
     /// Committed, ascending, the tip last; empty at the genesis.
@@ -91,23 +92,31 @@ impl Blocks {
     }
 
     pub(crate) fn path(&self, id: BlockId, height: Height) -> Path {
+        match self.walk(id, height) {
+            Ok(path) => Path::Complete(path.into_iter().cloned().collect()),
+            Err(obstacle) => obstacle,
+        }
+    }
+
+    /// The blocks of [`Path::Complete`], or one of the others.
+    fn walk(&self, id: BlockId, height: Height) -> Result<Vec<&Arc<Block>>, Path> {
         let (mut next, mut height) = (id, height);
         let mut path = Vec::new();
         loop {
             if next == self.tip.id {
                 path.reverse();
-                return Path::Complete(path);
+                return Ok(path);
             }
             if height <= self.tip.height {
-                return Path::Aside;
+                return Err(Path::Aside);
             }
             let Some(block) = self.tree.get(&next) else {
-                return Path::Missing {
+                return Err(Path::Missing {
                     block: next,
                     height,
-                };
+                });
             };
-            path.push(Arc::clone(block));
+            path.push(block);
             next = block.header.parent;
             height = Height(block.header.height.0.saturating_sub(1));
         }
@@ -115,14 +124,12 @@ impl Blocks {
 
     /// The headers of a block and its ancestors as far as elections look, ascending; `None` while
     /// one is missing.
-    pub(crate) fn ancestry(&self, id: BlockId, height: Height) -> Option<Vec<BlockHeader>> {
-        let Path::Complete(path) = self.path(id, height) else {
-            return None;
-        };
+    pub(crate) fn ancestry(&self, id: BlockId, height: Height) -> Option<Vec<&BlockHeader>> {
+        let path = self.walk(id, height).ok()?;
         let committed = self.recent.iter().map(|(_, header)| header);
-        let headers = committed.chain(path.iter().map(|block| &block.header));
         let skip = (self.recent.len() + path.len()).saturating_sub(ANCESTRY_BLOCKS);
-        Some(headers.skip(skip).cloned().collect())
+        let headers = committed.chain(path.into_iter().map(|block| &block.header));
+        Some(headers.skip(skip).collect())
     }
 
     /// The committed block of a height, as far back as headers are kept.
@@ -149,8 +156,9 @@ impl Blocks {
             .collect();
         by_height.sort_unstable();
         for (height, id, parent) in by_height {
-            let aside = height == tip.height.next() && parent != tip.id;
-            if height <= tip.height || aside || dead.contains(&parent) {
+            // What builds on the tip lives on, though the tip itself leaves the tree.
+            let aside = height == tip.height.next() || dead.contains(&parent);
+            if height <= tip.height || parent != tip.id && aside {
                 dead.insert(id);
             }
         }

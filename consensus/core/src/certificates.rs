@@ -15,6 +15,7 @@ const REMEMBERED_VIEWS: usize = 128;
 
 /// What was verified before.
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Certificates {
     quorum: BTreeMap<View, QuorumCertificate>,
     /// The newest timeout certificate.

@@ -92,8 +92,9 @@ impl Engine {
         let covered = |vote: &Option<conclave_types::CommitVote>| {
             vote.as_ref().is_none_or(|vote| vote.view <= cc.view)
         };
-        if covered(&self.safety.state().commit_vote) {
-            self.pacemaker.commit.stop();
+        match covered(&self.safety.state().commit_vote) {
+            true => self.pacemaker.commit.stop(),
+            false => self.await_commit(),
         }
         if self
             .committed

@@ -1,27 +1,31 @@
 //! The engine: one input in, one step out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use conclave_crypto::Signatures;
 use conclave_light::Verifier;
 use conclave_types::{
-    Block, BlockId, CommitCertificate, Entry, Height, QuorumCertificate, ValidatorIndex, View,
+    Block, BlockId, CommitCertificate, Entry, Height, OffenceKind, QuorumCertificate, Refusal,
+    ValidatorIndex, View,
 };
 
 use crate::blocks::{Blocks, Tip};
+use crate::broken::{Broken, Switch};
 use crate::certificates::Certificates;
 use crate::config::{EngineConfig, Recovered};
-use crate::elector::Elector;
+use crate::elector::{Elected, Elector};
 use crate::fetch::{Behind, Fetch};
 use crate::pacemaker::Pacemaker;
 use crate::proposal::Candidate;
 use crate::propose::Leading;
+use crate::routing::VoteRouting;
 use crate::safety::Safety;
 use crate::tally::Tally;
 use crate::{Action, Evidence, Fault, Input, Message, Now, SafetyState, Step, Write};
 
 /// One validator's part in agreement. See the crate's documentation.
+#[cfg_attr(test, derive(Clone))]
 pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) signatures: Arc<dyn Signatures>,
@@ -31,13 +35,14 @@ pub struct Engine {
     pub(crate) tally: Tally,
     pub(crate) certificates: Certificates,
     pub(crate) pacemaker: Pacemaker,
+    pub(crate) routing: VoteRouting,
     /// The host has something to order.
     pub(crate) pending: bool,
     /// Proposals of the current view, by proposer.
     pub(crate) candidates: BTreeMap<ValidatorIndex, Candidate>,
     pub(crate) leading: Leading,
-    /// The leader after a quorum certificate, for the block it certifies.
-    pub(crate) elected: Option<(BlockId, ValidatorIndex)>,
+    /// The leader after a quorum certificate and its backup, for the block it certifies.
+    pub(crate) elected: Option<(BlockId, Elected)>,
     pub(crate) fetches: BTreeMap<BlockId, Fetch>,
     /// The newest certificate of what was handed out as committed.
     pub(crate) committed: Option<CommitCertificate>,
@@ -47,8 +52,14 @@ pub struct Engine {
     pub(crate) behind: Option<Behind>,
     /// The newest view of a commit vote seen from each peer.
     pub(crate) commit_votes_seen: BTreeMap<ValidatorIndex, View>,
+    /// The newest timeout seen from each peer, of any view, its signature unchecked.
+    pub(crate) timeouts_seen: BTreeMap<ValidatorIndex, (View, Refusal)>,
+    /// The proofs of misbehaviour that were handed out.
+    reported: BTreeSet<(ValidatorIndex, OffenceKind)>,
     pub(crate) now: u64,
     pub(crate) step: Step,
+    /// Which rule is off; none but in tests of the simulator.
+    pub(crate) broken: Switch,
     wake_at: Option<u64>,
     forked: bool,
 }
@@ -87,6 +98,7 @@ impl Engine {
             tally: Tally::default(),
             certificates,
             pacemaker: Pacemaker::new(config.parameters.clone()),
+            routing: VoteRouting::of(&config.committee),
             pending: false,
             candidates: BTreeMap::new(),
             leading: Leading::Idle,
@@ -96,8 +108,11 @@ impl Engine {
             uncovered: None,
             behind: None,
             commit_votes_seen: BTreeMap::new(),
+            timeouts_seen: BTreeMap::new(),
+            reported: BTreeSet::new(),
             now: 0,
             step: Step::default(),
+            broken: Switch::default(),
             wake_at: None,
             forked: false,
             config,
@@ -151,6 +166,11 @@ impl Engine {
         self.safety.view()
     }
 
+    /// The view before the current one, whose late messages may still show a contradiction.
+    pub(crate) fn view_before(&self) -> View {
+        View(self.view().0.saturating_sub(1))
+    }
+
     /// The highest quorum certificate seen.
     pub fn high_qc(&self) -> &QuorumCertificate {
         &self.safety.state().high_qc
@@ -201,6 +221,7 @@ impl Engine {
         self.step.actions.push(action);
     }
 
+    /// To all others.
     pub(crate) fn broadcast(&mut self, message: Message) {
         self.act(Action::Broadcast(message));
     }
@@ -213,7 +234,17 @@ impl Engine {
         self.step.writes.push(write);
     }
 
+    pub(crate) fn is_reported(&self, validator: ValidatorIndex, kind: OffenceKind) -> bool {
+        self.reported.contains(&(validator, kind))
+    }
+
+    /// Proofs are handed out once per validator and kind.
     pub(crate) fn accuse(&mut self, validator: ValidatorIndex, evidence: Evidence) {
+        if let Evidence::Proof(proof) = &evidence
+            && !self.reported.insert((validator, proof.offence.kind()))
+        {
+            return;
+        }
         let evidence = Box::new(evidence);
         self.act(Action::Misbehaviour {
             validator,
@@ -240,14 +271,19 @@ impl Engine {
         block: BlockId,
         height: Height,
     ) -> Option<ValidatorIndex> {
-        if let Some((_, leader)) = self.elected.filter(|(known, _)| *known == block) {
-            return Some(leader);
+        self.elect(block, height).map(|elected| elected.leader)
+    }
+
+    /// That leader and its backup.
+    pub(crate) fn elect(&mut self, block: BlockId, height: Height) -> Option<Elected> {
+        if let Some((_, elected)) = self.elected.filter(|(known, _)| *known == block) {
+            return Some(elected);
         }
         let ancestry = self.blocks.ancestry(block, height)?;
         let view = ancestry.last().map_or(View(0), |header| header.view).next();
-        let leader = self.elector.after_quorum(view, &ancestry);
-        self.elected = Some((block, leader));
-        Some(leader)
+        let elected = self.elector.after_quorum(view, ancestry);
+        self.elected = Some((block, elected));
+        Some(elected)
     }
 
     /// Enters the view after a verified certificate, if it is ahead (rule 1).
@@ -304,7 +340,9 @@ impl Engine {
             self.wake_at = Some(wake);
             self.act(Action::WakeAt(wake));
         }
-        if let Some(state) = self.safety.take_changed() {
+        if let Some(state) = self.safety.take_changed()
+            && !self.broken.off(Broken::Rule7Durable)
+        {
             self.step.writes.push(Write::Safety(Box::new(state)));
         }
         std::mem::take(&mut self.step)
@@ -321,6 +359,7 @@ impl Engine {
             deadline,
             self.propose_wake(),
             self.pacemaker.timeout.at(),
+            self.pacemaker.prepare.at(),
             self.pacemaker.commit.at(),
             self.fetches.values().map(|fetch| fetch.retry_at).min(),
             self.behind.as_ref().map(|behind| behind.retry_at),

@@ -16,6 +16,7 @@ use crate::{Action, Fault};
 const FETCH_BLOCKS_MAX: u64 = 32;
 
 /// One block that is being asked for.
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Fetch {
     signers: Signers,
     asked: Option<ValidatorIndex>,
@@ -23,6 +24,7 @@ pub(crate) struct Fetch {
 }
 
 /// Committed blocks that the host was asked to get by height.
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Behind {
     height: Height,
     asked: Option<ValidatorIndex>,

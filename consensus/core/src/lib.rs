@@ -22,8 +22,9 @@
 //! - Committed blocks are handed out once, in order, without gaps, each batch with its certificate.
 //! - Whatever peers send: memory is bounded by the committee and a window of views.
 //!
-//! Departures from the paper (Malkhi & Nayak, eprint 2023/397): both phases' votes go to everyone,
-//! so that whoever collects 2f+1 of them has the certificate and no leader can withhold it; a
+//! Departures from the paper (Malkhi & Nayak, eprint 2023/397): both phases' votes go to everyone
+//! in a small committee, and to two collectors in a large one, who answer everyone with the
+//! certificate; a
 //! leader that enters by a timeout certificate proposes at once instead of waiting a network
 //! delay, because the certificate itself (as in Jolteon, arXiv 2106.10362) carries the highest
 //! QC that a quorum knew; after a lost view the heartbeat counts as due.
@@ -34,6 +35,7 @@
 
 mod action;
 mod blocks;
+mod broken;
 mod certificates;
 mod commit;
 mod config;
@@ -45,6 +47,8 @@ mod input;
 mod pacemaker;
 mod proposal;
 mod propose;
+mod rejoin;
+mod routing;
 mod safety;
 mod tally;
 mod timeouts;
@@ -54,9 +58,12 @@ mod votes;
 mod tests;
 
 pub use action::{Action, Message, Step, Write};
+#[cfg(feature = "broken-rules")]
+pub use broken::Broken;
 pub use config::{EngineConfig, Recovered};
 pub use elector::ANCESTRY_BLOCKS;
 pub use engine::Engine;
-pub use evidence::{Ballot, Evidence, Fault};
+pub use evidence::{Evidence, Fault};
 pub use input::{Input, Now};
+pub use rejoin::{Standing, rejoin};
 pub use safety::SafetyState;

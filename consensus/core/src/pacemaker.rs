@@ -6,6 +6,7 @@ use conclave_types::ConsensusParameters;
 /// before it helps with an empty block: this part of the view timer.
 const HELP_PART: u64 = 4;
 
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Pacemaker {
     parameters: ConsensusParameters,
     entered_at: u64,
@@ -14,11 +15,13 @@ pub(crate) struct Pacemaker {
     /// Since when there has been uncommitted payload, or something to order.
     payload_since: Option<u64>,
     pub(crate) timeout: Resend,
+    pub(crate) prepare: Resend,
     pub(crate) commit: Resend,
 }
 
 /// When something unacknowledged is sent again, with back-off.
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Resend {
     next: Option<(u64, u64)>,
 }
@@ -31,6 +34,7 @@ impl Pacemaker {
             lost: 0,
             payload_since: None,
             timeout: Resend::default(),
+            prepare: Resend::default(),
             commit: Resend::default(),
         }
     }
@@ -40,6 +44,7 @@ impl Pacemaker {
         self.entered_at = now;
         self.lost = lost;
         self.timeout.stop();
+        self.prepare.stop();
     }
 
     /// Keeps track of since when payload has been known.
@@ -93,6 +98,12 @@ impl Pacemaker {
     /// The first waiting time of a [`Resend`].
     pub(crate) fn resend_first(&self) -> u64 {
         self.parameters.view_timeout_ms.max(1)
+    }
+
+    /// How long to wait for the collectors' certificate before a prepare vote goes to everyone:
+    /// half a view timer, so that the view is not given up for want of a collector.
+    pub(crate) fn escalate(&self) -> u64 {
+        (self.delta() / 2).max(1)
     }
 
     pub(crate) fn longest(&self) -> u64 {

@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::{Action, Message, Write};
 
 /// How far this node is in leading the current view.
+#[cfg_attr(test, derive(Clone))]
 pub(crate) enum Leading {
     /// Not the leader, or nothing to propose yet.
     Idle,
@@ -22,6 +23,7 @@ pub(crate) enum Leading {
 }
 
 /// What makes this node the leader, and what it has to build on.
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Mandate {
     justify: QuorumCertificate,
     timeout: Option<TimeoutCertificate>,
@@ -121,6 +123,7 @@ impl Engine {
             timeout,
             signature: vote.signature,
         })));
+        self.expect_quorum();
         self.count_own_prepare(&vote);
     }
 

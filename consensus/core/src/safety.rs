@@ -8,6 +8,9 @@
 //!   before one that a commit vote was sent for.
 //! - 7: every signature changes [`SafetyState`], which the step writes before it sends.
 //!
+//! A validator that lost its state signs nothing up to [`SafetyState::abstain_through`]; see
+//! `rejoin`.
+//!
 //! Why that is safe: if 2f+1 sent commit-vote(v), every TC of a view w ≥ v has an honest signer
 //! among them. It sent its commit vote first (rule 4) and so signed its timeout with a highest QC
 //! of view v or later. Hence a justified block of a view after v extends the block committed in v.
@@ -20,6 +23,8 @@ use conclave_types::{
     BlockHeader, ChainId, CommitVote, Entry, Epoch, PrepareVote, QuorumCertificate, Timeout,
     TimeoutCertificate, ValidatorIndex, View, VoteKind,
 };
+
+use crate::broken::{Broken, Switch};
 
 /// What a validator must never forget.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -34,6 +39,9 @@ pub struct SafetyState {
     pub commit_vote: Option<CommitVote>,
     /// The last timeout; re-sent until its view is left.
     pub timeout: Option<Timeout>,
+    /// Nothing is signed in this view or an earlier one: before its state was lost this validator
+    /// may have. View 0 for one that never lost it.
+    pub abstain_through: View,
 }
 
 impl SafetyState {
@@ -47,6 +55,7 @@ impl SafetyState {
             prepare_vote: None,
             commit_vote: None,
             timeout: None,
+            abstain_through: View(0),
         }
     }
 
@@ -56,6 +65,7 @@ impl SafetyState {
     }
 }
 
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Safety {
     chain: ChainId,
     epoch: Epoch,
@@ -64,6 +74,7 @@ pub(crate) struct Safety {
     state: SafetyState,
     /// The state differs from what was last taken for writing.
     changed: bool,
+    pub(crate) broken: Switch,
 }
 
 impl Safety {
@@ -81,6 +92,7 @@ impl Safety {
             signatures,
             state,
             changed: false,
+            broken: Switch::default(),
         }
     }
 
@@ -99,7 +111,8 @@ impl Safety {
 
     /// Rule 3: takes a verified quorum certificate as the lock, if it is higher.
     pub(crate) fn observe(&mut self, qc: &QuorumCertificate) {
-        if qc.view > self.state.high_qc.view {
+        let lower = qc.view < self.state.high_qc.view && self.broken.off(Broken::Rule3Lock);
+        if qc.view > self.state.high_qc.view || lower {
             self.state.high_qc = qc.clone();
             self.changed = true;
         }
@@ -118,7 +131,8 @@ impl Safety {
 
     /// Whether a prepare vote in the current view is still possible.
     pub(crate) fn can_prepare(&self) -> bool {
-        self.last_voted() < Some(self.view()) && !self.gave_up(self.view())
+        let once = self.last_voted() < Some(self.view()) || self.broken.off(Broken::Rule2Once);
+        once && (!self.gave_up(self.view()) || self.broken.off(Broken::Rule2GivenUp))
     }
 
     /// Whether the current view was given up.
@@ -139,6 +153,7 @@ impl Safety {
             None => follows(justify.view),
             Some(tc) => follows(tc.view) && justify.view >= tc.high_qc.view && justify.view < view,
         };
+        let justified = justified || self.broken.off(Broken::Rule2Justified);
         let extends = header.parent == justify.block && header.parent_view == justify.view;
         if view != self.view() || !self.can_prepare() || !justified || !extends {
             return None;
@@ -162,7 +177,8 @@ impl Safety {
     /// was given up, or this or a later view has one already.
     pub(crate) fn commit(&mut self, qc: &QuorumCertificate) -> Option<CommitVote> {
         let newest = self.state.commit_vote.as_ref().map(|vote| vote.view);
-        if qc.view == View(0) || newest >= Some(qc.view) || self.gave_up(qc.view) {
+        let gave_up = self.gave_up(qc.view) && !self.broken.off(Broken::Rule4CommitVote);
+        if qc.view == View(0) || newest >= Some(qc.view) || gave_up {
             return None;
         }
         let (view, height, block) = (qc.view, qc.height, qc.block);
@@ -187,7 +203,10 @@ impl Safety {
         if self.timed_out() || committed >= Some(view) {
             return None;
         }
-        let high_qc = self.state.high_qc.clone();
+        let high_qc = match self.broken.off(Broken::Rule6HighQc) {
+            true => QuorumCertificate::genesis(self.chain),
+            false => self.state.high_qc.clone(),
+        };
         let message = Timeout::message(self.chain, self.epoch, view, high_qc.view);
         let timeout = Timeout {
             epoch: self.epoch,
@@ -206,11 +225,10 @@ impl Safety {
         self.state.prepare_vote.as_ref().map(|vote| vote.view)
     }
 
-    /// Whether a timeout of this view or a later one was signed.
+    /// Whether a timeout of this view or a later one was signed, or may have been before the state
+    /// was lost.
     fn gave_up(&self, view: View) -> bool {
-        self.state
-            .timeout
-            .as_ref()
-            .is_some_and(|timeout| timeout.view >= view)
+        let signed = self.state.timeout.as_ref();
+        view <= self.state.abstain_through || signed.is_some_and(|timeout| timeout.view >= view)
     }
 }

@@ -5,15 +5,17 @@
 //! they come. One vote per kind, view and signer is kept.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use conclave_light::Verifier;
 use conclave_types::{
-    AggregateSignature, BlockId, BlsSignature, Digest, Height, Signers, ValidatorIndex, View,
-    VoteKind,
+    AggregateSignature, Ballot, BlockId, BlsSignature, Digest, Height, Misbehaviour, Offence,
+    Signers, ValidatorIndex, View, VoteKind,
 };
 
+use crate::broken::{Broken, Switch};
 use crate::timeouts::Timeouts;
-use crate::{Ballot, Evidence, Fault};
+use crate::{Evidence, Fault};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
@@ -23,6 +25,7 @@ pub(crate) enum Check {
     Void,
 }
 
+#[cfg_attr(test, derive(Clone))]
 struct Vote {
     ballot: Ballot,
     check: Check,
@@ -31,18 +34,23 @@ struct Vote {
 }
 
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 struct Round {
     votes: BTreeMap<ValidatorIndex, Vote>,
     certified: bool,
+    /// A rule is off: f+1 votes count as a quorum.
+    few: bool,
 }
 
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Tally {
     prepare: BTreeMap<View, Round>,
     commit: BTreeMap<View, Round>,
     pub(crate) timeouts: Timeouts,
     /// Those who sent a wrong signature before.
     pub(crate) suspects: Signers,
+    pub(crate) broken: Switch,
 }
 
 /// What one more vote led to.
@@ -84,6 +92,7 @@ impl Tally {
             VoteKind::Commit => (&mut self.commit, &mut self.suspects),
         };
         let round = rounds.entry(view).or_default();
+        round.few = kind == VoteKind::Commit && self.broken.off(Broken::Rule5Quorum);
         let message = |ballot: &Ballot| message(verifier, kind, view, ballot);
         let holds = |ballot: &Ballot| {
             let signature = &ballot.signature;
@@ -121,13 +130,12 @@ impl Tally {
                     return outcome;
                 }
                 if vote.check == Check::Good || holds(&vote.ballot) {
-                    let evidence = Evidence::Equivocation {
-                        kind,
-                        view,
-                        first: vote.ballot,
-                        second: ballot,
+                    let proof = Misbehaviour {
+                        epoch: verifier.committee.epoch,
+                        validator: signer,
+                        offence: Offence::double_vote(kind, view, vote.ballot, ballot),
                     };
-                    outcome.accused.push((signer, evidence));
+                    outcome.accused.push((signer, Evidence::Proof(proof)));
                     return outcome;
                 }
                 suspects.insert(signer);
@@ -146,11 +154,27 @@ impl Tally {
         outcome
     }
 
+    /// A commit vote of the signer for a view after the first and up to the second of these.
+    pub(crate) fn commit_vote_within(
+        &self,
+        signer: ValidatorIndex,
+        (after, last): (View, View),
+    ) -> Option<(View, Ballot)> {
+        let mut rounds = self
+            .commit
+            .range((Bound::Excluded(after), Bound::Included(last)));
+        rounds.find_map(|(view, round)| {
+            let vote = round.votes.get(&signer)?;
+            (vote.check != Check::Void).then_some((*view, vote.ballot))
+        })
+    }
+
     /// Forgets what the current view and the last commit have made useless.
     pub(crate) fn prune(&mut self, view: View, commit_from: View) {
-        // The round of the view before still shows double votes.
-        let prepare_from = View(view.0.saturating_sub(1));
-        self.prepare = self.prepare.split_off(&prepare_from);
+        // The round of the view before still shows double votes; a certificate is of no more use.
+        let before = View(view.0.saturating_sub(1));
+        self.prepare = self.prepare.split_off(&before);
+        self.prepare.entry(before).or_default().certified = true;
         self.commit = self.commit.split_off(&commit_from);
     }
 }
@@ -216,10 +240,11 @@ impl Round {
                 signatures.push(vote.ballot.signature);
             }
         }
-        verifier
-            .committee
-            .has_quorum(&signers)
-            .then_some((signers, signatures))
+        let enough = match self.few {
+            true => verifier.committee.has_one_honest(&signers),
+            false => verifier.committee.has_quorum(&signers),
+        };
+        enough.then_some((signers, signatures))
     }
 }
 

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 
 use conclave_light::Verifier;
 use conclave_types::{
-    BlsSignature, QuorumCertificate, Signers, Timeout, TimeoutCertificate, ValidatorIndex, View,
+    BlsSignature, Misbehaviour, Offence, QuorumCertificate, Signers, Timeout, TimeoutCertificate,
+    ValidatorIndex, View,
 };
 
+use crate::broken::{Broken, Switch};
 use crate::tally::{Check, Outcome};
 use crate::{Evidence, Fault};
 
+#[cfg_attr(test, derive(Clone))]
 struct Refusal {
     high: View,
     signature: BlsSignature,
@@ -20,10 +23,12 @@ struct Refusal {
 }
 
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Timeouts {
     refusals: BTreeMap<ValidatorIndex, Refusal>,
     /// The verified certificates that they name.
     high_qcs: BTreeMap<View, QuorumCertificate>,
+    pub(crate) broken: Switch,
 }
 
 impl Timeouts {
@@ -75,12 +80,22 @@ impl Timeouts {
                 first.accused = true;
                 let both = holds(signer, high, &timeout.signature)
                     && (first.check == Check::Good || holds(signer, first.high, &first.signature));
-                let evidence = match both {
-                    true => Evidence::TimeoutEquivocation {
-                        view,
-                        first: (first.high, first.signature),
-                        second: (high, timeout.signature),
-                    },
+                let named = |high_qc_view, signature| conclave_types::Refusal {
+                    high_qc_view,
+                    signature,
+                };
+                let offence = Offence::double_timeout(
+                    view,
+                    named(first.high, first.signature),
+                    named(high, timeout.signature),
+                );
+                // Two signatures of one message are one message with a wrong signature.
+                let evidence = match both && offence.is_contradiction() {
+                    true => Evidence::Proof(Misbehaviour {
+                        epoch: timeout.epoch,
+                        validator: signer,
+                        offence,
+                    }),
                     false => fault(signer).1,
                 };
                 outcome.accused.push((signer, evidence));
@@ -130,7 +145,10 @@ impl Timeouts {
                 signers.insert(*signer);
             }
         }
-        verifier.committee.has_quorum(&signers)
+        match self.broken.off(Broken::Rule1Entry) {
+            true => verifier.committee.has_one_honest(&signers),
+            false => verifier.committee.has_quorum(&signers),
+        }
     }
 
     fn certificate(&self, verifier: &Verifier<'_>, like: &Timeout) -> Option<TimeoutCertificate> {

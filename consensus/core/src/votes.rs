@@ -1,13 +1,15 @@
 //! Votes and timeouts, own and others'.
 
 use conclave_types::{
-    CommitCertificate, CommitVote, Entry, PrepareVote, QuorumCertificate, Timeout, ValidatorIndex,
-    View, VoteKind,
+    Ballot, CommitCertificate, CommitVote, Entry, PrepareVote, QuorumCertificate, Timeout,
+    ValidatorIndex, View, VoteKind,
 };
 
+use crate::broken::Broken;
 use crate::engine::Engine;
+use crate::routing::VoteRouting;
 use crate::tally::{Certified, Outcome};
-use crate::{Ballot, Evidence, Fault, Message};
+use crate::{Evidence, Fault, Message};
 
 /// How far ahead of the current view votes are kept: enough for votes that overtake the
 /// certificate of the view before.
@@ -18,7 +20,8 @@ const COMMIT_VIEWS_BEHIND: u64 = 64;
 impl Engine {
     pub(crate) fn on_prepare_vote(&mut self, from: ValidatorIndex, vote: &PrepareVote) {
         let view = vote.view;
-        let wanted = view >= self.view() && self.is_near(view);
+        // One of the view before may show a double vote.
+        let wanted = view >= self.view_before() && self.is_near(view);
         if self.is_own_word(from, vote.signer)
             && vote.epoch == self.config.committee.epoch
             && wanted
@@ -37,6 +40,12 @@ impl Engine {
             return;
         }
         let view = vote.view;
+        let ballot = Ballot {
+            height: vote.height,
+            block: vote.block,
+            signature: vote.signature,
+        };
+        self.note_commit_vote(from, view, ballot);
         let seen = self.commit_votes_seen.insert(from, view);
         if let Some(cc) = self.committed.as_ref().filter(|cc| cc.view >= view) {
             // Late votes are normal. One that comes again, or is older than what came before, is
@@ -48,11 +57,6 @@ impl Engine {
             return;
         }
         if view >= self.commit_votes_from() && self.is_near(view) {
-            let ballot = Ballot {
-                height: vote.height,
-                block: vote.block,
-                signature: vote.signature,
-            };
             self.count_commit(view, from, ballot, false);
         }
     }
@@ -66,6 +70,7 @@ impl Engine {
             let view = timeout.view;
             return self.fault(from, Fault::Malformed { view, reason });
         }
+        self.note_timeout(timeout);
         if timeout.high_qc.view > self.high_qc().view {
             let Some(qc) = self.check_quorum(from, &timeout.high_qc) else {
                 return;
@@ -122,27 +127,55 @@ impl Engine {
         let Some(certified) = self.count(VoteKind::Prepare, view, signer, ballot, own) else {
             return;
         };
-        self.learn_quorum(&QuorumCertificate {
+        let qc = QuorumCertificate {
             epoch: self.config.committee.epoch,
             view,
             height: certified.height,
             block: certified.block,
             aggregate: certified.aggregate,
-        });
+        };
+        self.share_quorum(&qc);
+        self.learn_quorum(&qc);
+    }
+
+    /// Sends a prepare vote, to everyone if no certificate comes of it in time.
+    pub(crate) fn send_prepare_vote(&mut self, vote: &PrepareVote) {
+        self.route_vote(vote.block, vote.height, Message::PrepareVote(vote.clone()));
+        self.expect_quorum();
+        self.count_own_prepare(vote);
+    }
+
+    /// Starts the wait for the collectors' certificate.
+    pub(crate) fn expect_quorum(&mut self) {
+        if self.routing == VoteRouting::Collectors {
+            let wait = self.pacemaker.escalate();
+            self.pacemaker.prepare.start(self.now, wait);
+        }
     }
 
     /// Sends a commit vote and keeps sending it until a certificate covers it (rule 4).
     pub(crate) fn send_commit_vote(&mut self, vote: CommitVote) {
-        let wait = self.pacemaker.resend_first();
-        self.pacemaker.commit.start(self.now, wait);
+        // The wait runs from the first vote that no certificate covers: views may go by faster.
+        if self.pacemaker.commit.at().is_none() {
+            self.await_commit();
+        }
         let ballot = Ballot {
             height: vote.height,
             block: vote.block,
             signature: vote.signature,
         };
         let (view, signer) = (vote.view, vote.signer);
-        self.broadcast(Message::CommitVote(vote));
+        self.route_vote(vote.block, vote.height, Message::CommitVote(vote));
         self.count_commit(view, signer, ballot, true);
+    }
+
+    /// Starts the wait for a certificate that covers the newest commit vote.
+    pub(crate) fn await_commit(&mut self) {
+        let wait = match self.routing {
+            VoteRouting::Everyone => self.pacemaker.resend_first(),
+            VoteRouting::Collectors => self.pacemaker.escalate(),
+        };
+        self.pacemaker.commit.start(self.now, wait);
     }
 
     /// Sends a timeout and keeps sending it until the view is left (rule 6).
@@ -161,10 +194,16 @@ impl Engine {
             self.send_timeout(&timeout);
         }
         let longest = self.pacemaker.longest();
-        if self.pacemaker.timeout.due(self.now, longest)
+        if !self.broken.off(Broken::Rule6Resend)
+            && self.pacemaker.timeout.due(self.now, longest)
             && let Some(timeout) = self.safety.state().timeout.clone()
         {
             self.broadcast(Message::Timeout(Box::new(timeout)));
+        }
+        if self.pacemaker.prepare.due(self.now, longest)
+            && let Some(vote) = self.safety.state().prepare_vote.clone()
+        {
+            self.broadcast(Message::PrepareVote(vote));
         }
         if self.pacemaker.commit.due(self.now, longest)
             && let Some(vote) = self.safety.state().commit_vote.clone()
@@ -182,13 +221,15 @@ impl Engine {
         let Some(certified) = self.count(VoteKind::Commit, view, signer, ballot, own) else {
             return;
         };
-        self.learn_commit(CommitCertificate {
+        let cc = CommitCertificate {
             epoch: self.config.committee.epoch,
             view,
             height: certified.height,
             block: certified.block,
             aggregate: certified.aggregate,
-        });
+        };
+        self.share_commit(&cc);
+        self.learn_commit(cc);
     }
 
     fn count(

@@ -3,9 +3,11 @@
 use std::ops::Range;
 
 use conclave_types::{
-    AccountId, BlsPublicKey, Epoch, Genesis, GenesisError, ShareIndex, Signers, Threshold,
-    TransportKey, ValidatorIndex, limits,
+    AccountId, BlsPublicKey, Digest, Epoch, Genesis, GenesisError, ShareIndex, SignatureSet,
+    Signers, Threshold, TransportKey, ValidatorIndex, limits,
 };
+
+use crate::ed::{self, EdItem};
 
 /// One validator of a committee.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +109,24 @@ impl Committee {
     pub fn has_one_honest(&self, signers: &Signers) -> bool {
         self.weight_of(signers)
             .is_some_and(|weight| weight >= self.threshold.one_honest())
+    }
+
+    /// Whether every one of the signers is a member and signed the message with its transport key.
+    /// That they are a quorum is another question.
+    pub fn all_signed(&self, message: &Digest, set: &SignatureSet) -> bool {
+        let keys = set.signers.iter().map(|index| self.member(index));
+        let Some(members) = keys.collect::<Option<Vec<&Member>>>() else {
+            return false;
+        };
+        let signed = members.iter().zip(&set.signatures);
+        let items: Vec<EdItem<'_>> = signed
+            .map(|(member, signature)| EdItem {
+                key: &member.transport_key.0,
+                message,
+                signature,
+            })
+            .collect();
+        members.len() == set.signatures.len() && ed::verify_batch(&items).is_empty()
     }
 
     /// The key shares of a validator, counted from 1; empty for a stranger.

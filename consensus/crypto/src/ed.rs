@@ -149,10 +149,24 @@ impl Parsed {
     }
 }
 
-/// A point whose encoding is the only one it has.
+/// A point whose encoding is the canonical one.
 fn canonical(bytes: &[u8; 32]) -> Option<EdwardsPoint> {
-    let point = CompressedEdwardsY(*bytes).decompress()?;
-    (point.compress().as_bytes() == bytes).then_some(point)
+    is_canonical(bytes).then(|| CompressedEdwardsY(*bytes).decompress())?
+}
+
+/// Whether y is reduced, and x is not called negative where it is zero, which is at y = 1 and
+/// y = -1. Those are the only ways to write a point twice; encoding it again would show the same
+/// and cost an inversion.
+pub(crate) fn is_canonical(bytes: &[u8; 32]) -> bool {
+    let mut y = *bytes;
+    let negative = y[31] >> 7 == 1;
+    y[31] &= 0x7f;
+    // p = 2^255 - 19, little-endian.
+    let high_is_full = y[31] == 0x7f && y[1..31].iter().all(|byte| *byte == 0xff);
+    let one = y[0] == 1 && y[1..].iter().all(|byte| *byte == 0);
+    let minus_one = y[0] == 0xec && high_is_full;
+    let reduced = y[0] < 0xed || !high_is_full;
+    reduced && !(negative && (one || minus_one))
 }
 
 /// One 128-bit weight per item, drawn from a hash of all of them: whoever chooses the signatures

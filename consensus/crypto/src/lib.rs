@@ -5,6 +5,7 @@
 //!        └──▶ BlsCommittee (checked keys) ──┴─▶ votes, quorum and commit certificates
 //! account and transport keys ──▶ ed ──▶ envelope signatures, receipts
 //! ids ──▶ merkle ──▶ batch contents, ledger state
+//! bodies ──▶ erasure ──▶ shards of a batch ──▶ bodies, or the proof that its author lied
 //! ```
 //!
 //! Invariants:
@@ -21,7 +22,9 @@
 
 mod bls;
 mod committee;
+mod dispersal;
 pub mod ed;
+mod erasure;
 mod key_file;
 pub mod merkle;
 mod signatures;
@@ -31,7 +34,9 @@ mod tests;
 
 pub use bls::{BlsKey, BlsSecret};
 pub use committee::{Committee, CommitteeError, Member};
+pub use dispersal::{InconsistentBatch, RebuiltBatch, batch_contents};
 pub use ed::EdSecret;
+pub use erasure::{CodeShape, Coder, Codeword, RebuildError, Rebuilt, Shard};
 pub use key_file::{KeyFileError, load_key, save_key};
 pub use merkle::{MerklePath, MerkleTree};
 pub use signatures::{BlsCommittee, BlsCommitteeError, Signatures};

@@ -62,6 +62,23 @@ impl MerkleTree {
         self.levels.first().map_or(0, |leaves| leaves.len() as u64)
     }
 
+    /// Replaces a leaf and hashes its way to the top anew; nothing past the end.
+    pub fn set(&mut self, index: u64, leaf: &Digest) {
+        let Some(mut at) = usize::try_from(index).ok().filter(|_| index < self.count()) else {
+            return;
+        };
+        let mut node = hash_leaf(leaf);
+        for level in &mut self.levels {
+            level[at] = node;
+            let first = at & !1;
+            node = match level.get(first + 1) {
+                Some(right) => hash_node(&level[first], right),
+                None => node,
+            };
+            at /= 2;
+        }
+    }
+
     /// The root, equal to [`root`] of the leaves.
     pub fn root(&self) -> Digest {
         match self.levels.last().and_then(|level| level.first()) {

@@ -267,6 +267,32 @@ fn ed_signatures_verify_alone_and_together() {
     assert_eq!(ed::verify_batch(&[]), Vec::<usize>::new());
 }
 
+/// Encoding a point again would show the same, at the price of an inversion.
+#[test]
+fn an_encoding_is_canonical_if_the_point_has_no_other() {
+    let mut encodings = Vec::new();
+    for low in 0..=u8::MAX {
+        for fill in [0, 0xff] {
+            for last in [0, 1, 0x7e, 0x7f, 0x80, 0x81, 0xfe, 0xff] {
+                let mut bytes = [fill; 32];
+                (bytes[0], bytes[31]) = (low, last);
+                encodings.push(bytes);
+            }
+        }
+    }
+    encodings.extend(EIGHT_TORSION.iter().map(|point| point.compress().0));
+    encodings.extend(signed(8).iter().map(|signed| signed.key));
+    let mut points = 0;
+    for bytes in encodings {
+        if let Some(point) = CompressedEdwardsY(bytes).decompress() {
+            points += 1;
+            let again = point.compress().0 == bytes;
+            assert_eq!(ed::is_canonical(&bytes), again, "{bytes:?}");
+        }
+    }
+    assert!(points > 1_000, "{points}");
+}
+
 /// Our own rule agrees with the strict one on everything an honest signer makes.
 #[test]
 fn honest_signatures_pass_the_strict_rule_too() {
@@ -370,6 +396,21 @@ fn merkle_paths_prove_one_leaf_at_one_place() {
             let bytes = codec::encode(&path);
             assert_eq!(codec::decode::<MerklePath>(&bytes, 4096), Ok(path));
         }
+    }
+}
+
+#[test]
+fn a_tree_with_a_leaf_replaced_is_the_tree_over_the_new_leaves() {
+    for count in 0..20_u8 {
+        let mut leaves: Vec<_> = (0..count).map(message).collect();
+        let mut tree = MerkleTree::new(&leaves);
+        for index in (0..usize::from(count)).rev() {
+            leaves[index] = message(100 + index as u8);
+            tree.set(index as u64, &leaves[index]);
+            assert_eq!(tree.root(), merkle::root(&leaves));
+        }
+        tree.set(u64::from(count), &message(99));
+        assert_eq!(tree.root(), merkle::root(&leaves));
     }
 }
 

@@ -101,9 +101,16 @@ impl Verifier<'_> {
 
     /// 2f+1 "stored" signatures: the batch is available.
     pub fn stored(&self, batch: &BatchRef) -> Result<(), CertificateError> {
+        const WHAT: &str = "availability certificate";
         self.epoch(batch.header.epoch)?;
+        if !self.committee.has_quorum(&batch.stored.signers) {
+            return Err(CertificateError::Quorum { what: WHAT });
+        }
         let message = Stored::message(self.chain, batch.header.id());
-        self.aggregate("availability certificate", message, &batch.stored)
+        match self.committee.all_signed(&message, &batch.stored) {
+            true => Ok(()),
+            false => Err(CertificateError::Signature { what: WHAT }),
+        }
     }
 
     fn epoch(&self, found: Epoch) -> Result<(), CertificateError> {

@@ -19,6 +19,8 @@
 mod certificate;
 mod chain;
 mod contents;
+mod ledger;
+mod misbehaviour;
 
 #[cfg(test)]
 mod tests;
@@ -28,3 +30,8 @@ pub use chain::{ChainError, verify_ancestry, verify_body};
 pub use contents::{
     ContentsError, rollup_contents, verify_absent, verify_complete, verify_included,
 };
+pub use ledger::{
+    EntryProof, EntryTable, LEDGER_BUCKETS, LedgerProofError, entry_bucket, entry_leaf,
+    verify_entry, verify_settled, verify_stream,
+};
+pub use misbehaviour::{MisbehaviourError, verify_misbehaviour};

@@ -9,6 +9,8 @@ use rand_core::SeedableRng;
 
 use crate::*;
 
+mod misbehaviour;
+
 struct Fixture {
     chain: ChainId,
     committee: Committee,
@@ -182,10 +184,15 @@ impl Fixture {
             epoch: Epoch(0),
             author: ValidatorIndex(0),
             sequence,
+            shards: Digest::ZERO,
             contents: contents.collect(),
         };
         let message = Stored::message(self.chain, header.id());
-        let stored = self.sign(&message, &[1, 2, 3]);
+        let sign = |index: &u8| EdSecret::from_seed(&[*index; 32]).sign(&message);
+        let stored = SignatureSet {
+            signers: set(&[1, 2, 3]),
+            signatures: [1, 2, 3].iter().map(sign).collect(),
+        };
         BatchRef { header, stored }
     }
 
@@ -333,8 +340,26 @@ fn an_availability_certificate_is_bound_to_its_batch() {
     let fixture = Fixture::new();
     let mut batch = fixture.batch(1, &[&[fixture.envelope(7, 1)]]);
     assert_eq!(fixture.verifier().stored(&batch), Ok(()));
+    let what = "availability certificate";
+    let mut short = batch.clone();
+    short.stored.signers = set(&[1, 2]);
+    short.stored.signatures.pop();
+    let quorum = Err(CertificateError::Quorum { what });
+    assert_eq!(fixture.verifier().stored(&short), quorum);
+
+    // One signature for each signer, and each its own.
+    let signature = Err(CertificateError::Signature { what });
+    let mut odd = batch.clone();
+    odd.stored.signatures.pop();
+    assert_eq!(fixture.verifier().stored(&odd), signature);
+    odd.stored.signatures.push(odd.stored.signatures[0]);
+    assert_eq!(fixture.verifier().stored(&odd), signature);
+    let mut long = batch.clone();
+    long.stored.signatures.push(long.stored.signatures[0]);
+    assert_eq!(fixture.verifier().stored(&long), signature);
+
     batch.header.sequence = 2;
-    assert!(fixture.verifier().stored(&batch).is_err());
+    assert_eq!(fixture.verifier().stored(&batch), signature);
 }
 
 #[test]

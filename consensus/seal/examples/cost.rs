@@ -4,13 +4,13 @@
 use std::time::Instant;
 
 use conclave_seal::{
-    Ceremony, KeyGeneration, KeyShares, SealScheme, ShareContext, Tdh2, encode_transactions, seal,
+    Ceremony, KeyGeneration, KeyShares, SealScheme, ShareContext, Tdh2, seal,
     verify_payer_signature,
 };
 use conclave_types::{
     AccountId, BlockId, Bucket, ChainId, Digest, EdSignature, Envelope, EnvelopeCore,
     EnvelopeHeader, Epoch, Height, Point, ReleaseRule, RollupId, SealingKey, Sequence, ShareBundle,
-    ShareLane, ValidatorIndex,
+    ShareLane, ValidatorIndex, encode_transactions,
 };
 use ed25519_dalek::{Signer, SigningKey};
 use rand_chacha::ChaCha20Rng;

@@ -54,7 +54,7 @@ pub use certificate::{CertificateError, MalformedEvidence, OpeningCertificate};
 pub use check::{body_matches, verify_payer_signature};
 pub use key::{KeyError, KeyShares};
 pub use keygen::{Ceremony, KeyGeneration, KeyGenerationError, Progress};
-pub use plaintext::{PlaintextError, bucket_for, decode_transactions, encode_transactions};
+pub use plaintext::bucket_for;
 pub use scheme::{OpenResult, SealScheme, Tdh2, Verdict};
 pub use sealing::{SealError, plain, seal};
 pub use shares::ShareContext;

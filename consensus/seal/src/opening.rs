@@ -188,10 +188,14 @@ impl<'a> Pool<'a> {
             .map(|(position, shares)| (self.key.share(position).1, shares))
             .take(usize::from(self.key.threshold.quorum()))
             .unzip();
+        let small = lagrange::small_at_zero(&indices);
         let factors = lagrange::at_zero(&indices);
         let claim = |(k, header): (usize, &&EnvelopeHeader)| {
             let points: Vec<RistrettoPoint> = chosen.iter().map(|shares| shares[k]).collect();
-            let s = public::combine(&factors, &points);
+            let s = match &small {
+                Some(factors) => public::combine_small(factors, &points),
+                None => public::combine(&factors, &points),
+            };
             Claim::of_shares(self.key, header, self.sealed.points[k], s).unzip()
         };
         headers.iter().enumerate().map(claim).unzip()

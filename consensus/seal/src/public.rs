@@ -4,7 +4,7 @@
 
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::{IsIdentity, VartimeMultiscalarMul};
+use curve25519_dalek::traits::{Identity, IsIdentity, VartimeMultiscalarMul};
 use rand_core::RngCore;
 
 /// Terms of one multi-scalar multiplication over public data.
@@ -43,6 +43,26 @@ impl Sum {
 /// Σ scalars·points.
 pub(crate) fn combine(scalars: &[Scalar], points: &[RistrettoPoint]) -> RistrettoPoint {
     RistrettoPoint::vartime_multiscalar_mul(scalars, points)
+}
+
+/// Σ factors·points for small factors.
+pub(crate) fn combine_small(factors: &[i32], points: &[RistrettoPoint]) -> RistrettoPoint {
+    let widest = factors.iter().map(|factor| factor.unsigned_abs()).max();
+    let bits = u32::BITS - widest.unwrap_or(0).leading_zeros();
+    let mut sum = RistrettoPoint::identity();
+    for bit in (0..bits).rev() {
+        sum += sum;
+        for (factor, point) in factors.iter().zip(points) {
+            if factor.unsigned_abs() >> bit & 1 == 1 {
+                sum = if *factor < 0 {
+                    sum - point
+                } else {
+                    sum + point
+                };
+            }
+        }
+    }
+    sum
 }
 
 /// `a`·G + `b`·`point`.

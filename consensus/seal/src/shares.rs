@@ -68,11 +68,13 @@ impl SealedList {
 /// x_i·C of each own key share and each header, in constant time.
 pub(crate) fn share_points(own: &KeyShares, headers: &[&EnvelopeHeader]) -> Vec<Vec<Point>> {
     let sealed = SealedList::new(headers).points;
+    let half = Scalar::from(2_u8).invert();
+    // Many points are encoded together by doubling each: one inversion instead of a root a point.
     let of = |secret: &Scalar| {
-        sealed
-            .iter()
-            .map(|c| curve::encode(&(c * secret)))
-            .collect()
+        let secret = Zeroizing::new(secret * half);
+        let halves: Vec<RistrettoPoint> = sealed.iter().map(|c| c * *secret).collect();
+        let encoded = RistrettoPoint::double_and_compress_batch(&halves);
+        encoded.iter().map(|c| Point(c.to_bytes())).collect()
     };
     own.secrets().iter().map(of).collect()
 }

@@ -4,7 +4,8 @@ use bincode::{Decode, Encode};
 
 use crate::ids::digest_id;
 use crate::{
-    AggregateSignature, ChainId, Digest, Domain, Envelope, Epoch, RollupId, ValidatorIndex, codec,
+    ChainId, Digest, Domain, Envelope, EnvelopeHeader, Epoch, RollupId, SignatureSet,
+    ValidatorIndex, codec,
 };
 
 digest_id! {
@@ -30,6 +31,17 @@ pub struct BatchHeader {
     /// The author's own counter, so that equal contents make different batches.
     pub sequence: u64,
     pub contents: Vec<RollupContents>,
+    /// The Merkle root of the n shards of the bodies, each hashed in [`Domain::Shard`]. Any f+1 of
+    /// them give the bodies back, one after the other in the order of the envelopes.
+    pub shards: Digest,
+}
+
+/// A batch without its bodies: all that ordering and opening need, held by every validator.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Manifest {
+    pub header: BatchHeader,
+    /// Grouped by rollup in the order of `header.contents`.
+    pub envelopes: Vec<EnvelopeHeader>,
 }
 
 /// A batch with its envelopes, grouped by rollup in the order of `header.contents`.
@@ -44,7 +56,26 @@ pub struct Batch {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct BatchRef {
     pub header: BatchHeader,
-    pub stored: AggregateSignature,
+    pub stored: SignatureSet,
+}
+
+impl Batch {
+    /// The batch without its bodies.
+    pub fn manifest(&self) -> Manifest {
+        let headers = self.envelopes.iter().map(|e| e.header.clone());
+        Manifest {
+            header: self.header.clone(),
+            envelopes: headers.collect(),
+        }
+    }
+}
+
+impl Manifest {
+    /// The bytes of all bodies together.
+    pub fn body_bytes(&self) -> u64 {
+        let bytes = self.envelopes.iter().map(|e| u64::from(e.body_bytes));
+        bytes.sum()
+    }
 }
 
 impl BatchHeader {

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::str::FromStr;
+use std::sync::OnceLock;
 
 use bincode::{Decode, Encode};
 
@@ -22,13 +23,22 @@ pub struct ParseHexError {
 /// Absorbs parts, each prefixed by its length, so that no two lists of parts collide.
 pub struct Hasher(blake3::Hasher);
 
+/// The key of each domain, derived from its string once: most hashes are of less than one block,
+/// so deriving it anew would double their cost.
+static KEYS: [OnceLock<blake3::hazmat::ContextKey>; Domain::ALL.len()] =
+    [const { OnceLock::new() }; Domain::ALL.len()];
+
 impl Hasher {
+    /// The same as `blake3::Hasher::new_derive_key` of the domain's string.
     pub(crate) fn new(domain: Domain) -> Self {
-        Self(blake3::Hasher::new_derive_key(domain.as_str()))
+        use blake3::hazmat::{HasherExt, hash_derive_key_context};
+        let key = KEYS[domain as usize].get_or_init(|| hash_derive_key_context(domain.as_str()));
+        Self(blake3::Hasher::new_from_context_key(key))
     }
 
     /// Absorbs one part.
     #[must_use]
+    #[inline]
     pub fn part(mut self, bytes: &[u8]) -> Self {
         self.0.update(&(bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);

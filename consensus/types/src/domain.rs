@@ -33,6 +33,8 @@ domains! {
     Batch = "batch";
     /// What a validator's BLS key signs when a batch is durable.
     Stored = "stored";
+    /// One shard of a batch's bodies, a leaf under the batch's shard root.
+    Shard = "shard";
     /// A block's id: its header.
     Block = "block";
     /// The list of batch references inside a block's header.
@@ -86,6 +88,8 @@ domains! {
     LedgerEntry = "ledger-entry";
     /// The chain of what was delivered to one rollup.
     RollupStream = "rollup-stream";
+    /// What one block adds to that chain.
+    StreamEntries = "stream-entries";
     /// The ordered contents an intent commits to.
     IntentContents = "intent-contents";
     /// Tie-breaking between equal bids.
@@ -94,6 +98,10 @@ domains! {
     Statement = "statement";
     /// A user's account key derived from a seed.
     AccountKey = "account-key";
+    /// The checksum of a stored record, and of the mark of a clean stop.
+    StoreRecord = "store-record";
+    /// One piece of a ledger snapshot on its way to a joining node.
+    SnapshotPiece = "snapshot-piece";
     /// A reproducible digest of a simulation.
     Simulation = "simulation";
 }

@@ -49,7 +49,7 @@ pub struct Allocation {
     pub fees: Amount,
 }
 
-/// Timing of agreement.
+/// Timing of agreement, and what breaking its rules costs.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConsensusParameters {
@@ -61,6 +61,12 @@ pub struct ConsensusParameters {
     pub heartbeat_ms: u64,
     /// Blocks after which an acknowledged envelope should have been ordered.
     pub order_deadline_blocks: u64,
+    /// What each validator has at stake from the start, per unit of weight; part of the supply.
+    /// Whoever is shown to have broken a rule of agreement forfeits all of it.
+    pub validator_bond: Amount,
+    /// What of a forfeited bond goes to the first who reports it, in hundredths; the rest goes to
+    /// the insurance pool. Small, so that reporting oneself saves little.
+    pub reporter_percent: u8,
 }
 
 /// What ordering costs.
@@ -129,9 +135,12 @@ pub enum GenesisError {
         "[CV-TYPE-004] the genesis has {found} sealing shares for a total weight of {expected}; run the key generation again for this draft"
     )]
     Shares { found: usize, expected: u16 },
-    /// The allocations overflow.
-    #[error("[CV-TYPE-005] the allocations add up to more than 2^64-1; lower them")]
+    /// The allocations and bonds overflow.
+    #[error("[CV-TYPE-005] allocations and bonds add up to more than 2^64-1; lower them")]
     Allocations,
+    /// More of a forfeited bond than all of it.
+    #[error("[CV-TYPE-006] reporter_percent is {percent}, of 100 at most; lower it")]
+    ReporterPercent { percent: u8 },
 }
 
 impl Default for ConsensusParameters {
@@ -141,6 +150,8 @@ impl Default for ConsensusParameters {
             view_timeout_ms_max: 8_000,
             heartbeat_ms: 1_000,
             order_deadline_blocks: 200,
+            validator_bond: Amount(1_000_000),
+            reporter_percent: 10,
         }
     }
 }
@@ -167,6 +178,14 @@ impl Default for MarketParameters {
             open_deposit: Amount(10_000),
             config_delay_ms: 60_000,
         }
+    }
+}
+
+impl ConsensusParameters {
+    /// What a validator of this weight has at stake; `None` when it does not fit.
+    pub fn bond(&self, weight: u16) -> Option<Amount> {
+        let bond = self.validator_bond.0.checked_mul(u64::from(weight))?;
+        Some(Amount(bond))
     }
 }
 
@@ -213,13 +232,21 @@ impl Genesis {
                 expected: threshold.total(),
             });
         }
-        let sum = self
+        let percent = self.consensus.reporter_percent;
+        if percent > 100 {
+            return Err(GenesisError::ReporterPercent { percent });
+        }
+        let bonds = self
+            .validators
+            .iter()
+            .map(|validator| self.consensus.bond(validator.weight));
+        let allocations = self
             .allocations
             .iter()
-            .try_fold(Amount::ZERO, |sum, allocation| {
-                sum.checked_add(allocation.balance)?
-                    .checked_add(allocation.fees)
-            });
+            .map(|allocation| allocation.balance.checked_add(allocation.fees));
+        let sum = bonds
+            .chain(allocations)
+            .try_fold(Amount::ZERO, |sum, amount| sum.checked_add(amount?));
         sum.map(|_| ()).ok_or(GenesisError::Allocations)
     }
 }

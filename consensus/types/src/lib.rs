@@ -2,7 +2,7 @@
 //! the messages that are signed or stored.
 //!
 //! ```text
-//! Envelope ──▶ Batch ──▶ AvailabilityCertificate ──▶ Block ──▶ QuorumCertificate ──▶ CommitCertificate
+//! Envelope ──▶ Batch = Manifest + bodies ──▶ AvailabilityCertificate ──▶ Block ──▶ QuorumCertificate ──▶ CommitCertificate
 //! ```
 //!
 //! Invariants: this crate holds data and its encoding only. It verifies no signature, reads no
@@ -20,20 +20,24 @@ mod genesis;
 mod ids;
 mod keys;
 pub mod limits;
+mod misbehaviour;
 mod operation;
 mod receipt;
 mod rollup;
 mod share;
+mod stream;
 mod threshold;
+mod transactions;
 mod vote;
 
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Batch, BatchHeader, BatchId, BatchRef, RollupContents};
+pub use batch::{Batch, BatchHeader, BatchId, BatchRef, Manifest, RollupContents};
 pub use block::{Block, BlockHeader, BlockId, Proposal};
 pub use certificate::{
-    AggregateSignature, CommitCertificate, Entry, QuorumCertificate, Signers, TimeoutCertificate,
+    AggregateSignature, CommitCertificate, Entry, QuorumCertificate, SignatureSet, Signers,
+    TimeoutCertificate,
 };
 pub use digest::{Digest, Hasher, ParseHexError};
 pub use domain::Domain;
@@ -49,9 +53,12 @@ pub use ids::{
     Sequence, ShareIndex, StateRoot, TxIndex, ValidatorIndex, View,
 };
 pub use keys::{BlsPublicKey, BlsSignature, EdSignature, Point, Scalar, TransportKey};
+pub use misbehaviour::{Ballot, Misbehaviour, Offence, OffenceKind, Refusal};
 pub use operation::{Bid, ProofSubmission, SystemOp};
 pub use receipt::Receipt;
 pub use rollup::{ProofPolicy, ProofSystem, Range, RollupConfig, Statement};
 pub use share::{BatchedDleq, Opening, ShareBundle, ShareLane};
+pub use stream::{DeliveredEntry, Settled, Stream, StreamLink, StreamOutcome};
 pub use threshold::{Threshold, ThresholdError};
+pub use transactions::{TransactionsError, decode_transactions, encode_transactions};
 pub use vote::{CommitVote, PrepareVote, Stored, Timeout, VoteKind};

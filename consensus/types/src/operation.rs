@@ -3,7 +3,9 @@
 
 use bincode::{Decode, Encode};
 
-use crate::{AccountId, Amount, AuctionId, ProofSystem, RollupConfig, RollupId, StateRoot};
+use crate::{
+    AccountId, Amount, AuctionId, Misbehaviour, ProofSystem, RollupConfig, RollupId, StateRoot,
+};
 
 /// A sealed offer to prove a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -60,4 +62,6 @@ pub enum SystemOp {
     Bid(Bid),
     /// A proof; only in a plain envelope.
     SubmitProof(ProofSubmission),
+    /// Evidence that a validator broke a rule of agreement, which forfeits its bond.
+    ReportMisbehaviour(Misbehaviour),
 }

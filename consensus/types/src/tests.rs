@@ -44,6 +44,17 @@ fn the_envelope_header_encoding_is_pinned() {
     );
 }
 
+/// The key of a domain is derived once and kept; what is hashed under it must be what BLAKE3's own
+/// derivation gives.
+#[test]
+fn a_domain_is_its_string_as_a_blake3_context() {
+    for domain in Domain::ALL {
+        let mut plain = blake3::Hasher::new_derive_key(domain.as_str());
+        plain.update(&3_u64.to_le_bytes()).update(b"abc");
+        assert_eq!(domain.digest(b"abc").0, *plain.finalize().as_bytes());
+    }
+}
+
 #[test]
 fn trailing_bytes_long_input_and_absurd_lengths_are_refused() {
     let mut bytes = codec::encode(&vec![1_u8, 2, 3]);

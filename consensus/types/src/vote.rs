@@ -3,12 +3,12 @@
 use bincode::{Decode, Encode};
 
 use crate::{
-    BatchId, BlockId, BlsSignature, ChainId, Digest, Domain, Entry, Epoch, Height,
+    BatchId, BlockId, BlsSignature, ChainId, Digest, Domain, EdSignature, Entry, Epoch, Height,
     QuorumCertificate, ValidatorIndex, View, codec,
 };
 
 /// The phase of a vote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum VoteKind {
     /// First phase.
     Prepare,
@@ -58,7 +58,8 @@ pub struct Timeout {
 pub struct Stored {
     pub batch: BatchId,
     pub signer: ValidatorIndex,
-    pub signature: BlsSignature,
+    /// With the signer's transport key.
+    pub signature: EdSignature,
 }
 
 impl VoteKind {

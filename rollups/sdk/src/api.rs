@@ -141,6 +141,20 @@ pub struct StatusView {
     /// From the order being final to the contents being readable, over the last minute.
     pub opening_ms_p50: Option<f64>,
     pub opening_ms_p99: Option<f64>,
+    /// While the node joins or catches up.
+    pub syncing: Option<SyncingView>,
+}
+
+/// How far a node that joins or catches up is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SyncingView {
+    /// `snapshot` and `contents` count pieces, `blocks` ranges of heights, `execution` blocks.
+    pub what: String,
+    pub done: u64,
+    pub total: u64,
+    pub per_second: f64,
+    /// At this rate.
+    pub seconds_left: Option<u64>,
 }
 
 /// A committed block in short.
@@ -181,7 +195,8 @@ pub struct DeliveredEnvelope {
     /// The canonical header; every envelope of the rollup in the block is listed, without effect
     /// or not, so that the list can be checked for completeness.
     pub header: String,
-    /// The outcome, such as `opened`, `malformed`, `duplicate`, `unpaid`, `expired`, `void`.
+    /// The outcome, such as `opened`, `malformed`, `duplicate`, `unpaid`, `expired`, `void`; the
+    /// names of `conclave_types::StreamOutcome`.
     pub outcome: String,
     /// The opening M of a sealed envelope that was opened.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -223,6 +238,49 @@ pub struct ContentsView {
     /// The last height that this answer covers; ask on from the next.
     pub to_height: u64,
     pub deliveries: Vec<DeliveryView>,
+}
+
+/// What the ledger holds of a rollup, proven against the root that a final block names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LedgerProofView {
+    pub rollup: u32,
+    /// The height of that ledger: everything ordered up to it is covered.
+    pub ledger_height: u64,
+    /// The block that names the ledger's height and root, with its certificate.
+    pub block: BlockView,
+    /// The stream: its position and digest.
+    pub stream: ProvenEntryView,
+    /// The settled root; the system's own rollup has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<ProvenEntryView>,
+}
+
+/// An entry of the ledger and its proof, both in their canonical encodings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProvenEntryView {
+    pub value: String,
+    pub proof: String,
+}
+
+/// A part of the chain of digests over a rollup's stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LinksView {
+    pub rollup: u32,
+    pub from_height: u64,
+    /// The last height that this answer covers; ask on from the next.
+    pub to_height: u64,
+    /// The stream's digest before `from_height`.
+    pub digest: String,
+    /// One for each height that ordered something for the rollup, ascending.
+    pub links: Vec<LinkView>,
+}
+
+/// What one height adds to a stream's digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LinkView {
+    pub height: u64,
+    /// The digest of the height's entries.
+    pub entries: String,
 }
 
 /// A registered rollup.

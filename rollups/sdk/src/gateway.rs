@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use conclave_crypto::{EdSecret, ed};
-use conclave_seal::{PlaintextError, SealError, bucket_for, encode_transactions, plain, seal};
+use conclave_seal::{SealError, bucket_for, plain, seal};
 use conclave_types::{
     AccountId, Amount, AuctionId, Bid, Bucket, ChainId, Envelope, EnvelopeCore, EnvelopeId, Epoch,
-    Genesis, Height, Receipt, ReleaseRule, RollupId, Sequence, SystemOp, ValidatorIndex, codec,
+    Genesis, Height, Receipt, ReleaseRule, RollupId, Sequence, SystemOp, TransactionsError,
+    ValidatorIndex, codec, encode_transactions,
 };
 use rand_core::OsRng;
 
@@ -56,7 +57,7 @@ pub enum GatewayError {
     Sequence(#[from] SequenceError),
     /// The transactions are no valid plaintext.
     #[error(transparent)]
-    Plaintext(#[from] PlaintextError),
+    Transactions(#[from] TransactionsError),
     /// The plaintext could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),

@@ -5,7 +5,7 @@
 //!            ┌── Gateway: seal ─▶ submit ─▶ receipt ─▶ stage ──┐
 //! rollup ────┤                                                 ├──▶ Client ──▶ nodes (HTTP JSON, SSE)
 //!            ├── Follow: deliveries without gaps ◀─────────────┤
-//!            └── Auditor: blocks, completeness, openings, proofs, from the genesis
+//!            └── Auditor: blocks, completeness, openings, outcomes, proofs, from the genesis
 //! Program: genesis, execute, prove, verify ──▶ prover members and validators
 //! ```
 //!
@@ -13,7 +13,7 @@
 //! - A sequence number is durable before it is used, and never used twice.
 //! - Envelopes are sealed to the key that the genesis names, never to one that a node names.
 //! - A follower yields every transaction exactly once, in order, or an error.
-//! - The auditor trusts the genesis only, and counts apart what headers and openings cannot prove.
+//! - The auditor trusts the genesis only, and takes nothing on a node's word.
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)
@@ -45,5 +45,6 @@ pub use program::{
 };
 pub use sequence::{SequenceError, SequenceFile};
 pub use verify::{
-    Auditor, FinalBlock, ProofReport, RangeReport, RangeRequest, VerifiedDelivery, VerifyError,
+    Auditor, FinalBlock, ProofReport, ProvenLedger, RangeReport, RangeRequest, VerifiedDelivery,
+    VerifyError,
 };

@@ -6,7 +6,8 @@ use conclave_types::{
 
 use crate::api::{
     AccountView, AuctionView, BlockView, CommitteeView, ContentsView, EnvelopeView, EventView,
-    FeeQuote, ProofView, ProverView, ReceiptView, RollupView, StatusView, TotalsView,
+    FeeQuote, LedgerProofView, LinksView, ProofView, ProverView, ReceiptView, RollupView,
+    StatusView, TotalsView,
 };
 use crate::{Client, ClientError};
 
@@ -73,6 +74,28 @@ impl Client {
             ("proofs", proofs.to_string()),
         ];
         self.get(&format!("/v1/rollups/{rollup}/contents"), &query)
+            .await
+    }
+
+    /// What the newest ledger that a final block names holds of a rollup, with the proof.
+    pub async fn ledger_proof(&self, rollup: RollupId) -> Result<LedgerProofView, ClientError> {
+        self.get(&format!("/v1/rollups/{rollup}/ledger-proof"), &[])
+            .await
+    }
+
+    /// The chain of digests over a rollup's stream from a height on, at most `limit` links; the
+    /// answer says how far it goes.
+    pub async fn links(
+        &self,
+        rollup: RollupId,
+        from_height: Height,
+        limit: usize,
+    ) -> Result<LinksView, ClientError> {
+        let query = [
+            ("from_height", from_height.to_string()),
+            ("limit", limit.to_string()),
+        ];
+        self.get(&format!("/v1/rollups/{rollup}/links"), &query)
             .await
     }
 

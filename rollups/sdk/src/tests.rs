@@ -1,8 +1,10 @@
 //! What the SDK promises: numbers never repeat, streams have no gaps, and nothing false verifies.
 
+mod audit;
 mod chain;
 mod follow;
 mod nodes;
+mod outcomes;
 mod sequence;
 mod sse;
 mod verify;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use conclave_crypto::{Committee, Signatures};
+use conclave_crypto::{Committee, ed};
 use conclave_types::{
-    AggregateSignature, Batch, BatchHeader, BatchId, BatchRef, BlsSignature, ChainId, Signers,
-    Stored, ValidatorIndex,
+    Batch, BatchHeader, BatchId, BatchRef, ChainId, EdSignature, SignatureSet, Signers, Stored,
+    ValidatorIndex,
 };
 
 use crate::proposer::{Slot, slot};
@@ -14,11 +14,14 @@ use crate::proposer::{Slot, slot};
 /// How far behind an author's newest ordered batch another one of its may still be ordered.
 const ORDERED_WINDOW: usize = 4096;
 
+/// How long a certificate is expected to come any moment. Under load it takes about half as long.
+const EXPECTED_MS: u64 = 20;
+
 /// A batch of ours, collecting "stored" signatures.
 #[derive(Debug)]
 struct Collecting {
     batch: Arc<Batch>,
-    signatures: BTreeMap<ValidatorIndex, BlsSignature>,
+    signatures: BTreeMap<ValidatorIndex, EdSignature>,
     sent_ms: u64,
 }
 
@@ -26,6 +29,7 @@ struct Collecting {
 #[derive(Debug)]
 struct Certified {
     reference: BatchRef,
+    since_ms: u64,
     /// When it was last sent, or came.
     sent_ms: u64,
 }
@@ -35,6 +39,8 @@ struct Certified {
 pub(crate) struct Availability {
     collecting: BTreeMap<BatchId, Collecting>,
     certified: BTreeMap<BatchId, Certified>,
+    /// Batches, anybody's, that are likely to have a certificate soon, by when they came.
+    expected: BTreeMap<BatchId, u64>,
     /// Certified and not ordered, in order of arrival.
     queue: VecDeque<BatchId>,
     ordered: BTreeMap<ValidatorIndex, BTreeSet<u64>>,
@@ -53,6 +59,17 @@ impl Availability {
         );
     }
 
+    /// Notes a well-formed batch whose certificate is likely to come soon.
+    pub(crate) fn expect(&mut self, id: BatchId, now: u64) {
+        self.expected.retain(|_, at| now < *at + EXPECTED_MS);
+        self.expected.insert(id, now);
+    }
+
+    /// Whether there is a batch without a certificate that has not taken long yet.
+    pub(crate) fn expects_more(&self, now: u64) -> bool {
+        self.expected.values().any(|at| now < *at + EXPECTED_MS)
+    }
+
     /// Our batches that wait for their certificate.
     pub(crate) fn collecting(&self) -> usize {
         self.collecting.len()
@@ -60,13 +77,11 @@ impl Availability {
 
     /// Adds one signature; the certificate when it completes a quorum.
     ///
-    /// Signatures are verified as one aggregate; only if that fails, one by one, which names the
-    /// liars.
+    /// Signatures are verified together; only if that fails, one by one, which names the liars.
     pub(crate) fn stored(
         &mut self,
         chain: ChainId,
         committee: &Committee,
-        signatures: &dyn Signatures,
         stored: &Stored,
     ) -> (Option<BatchRef>, Vec<ValidatorIndex>) {
         let Some(collecting) = self.collecting.get_mut(&stored.batch) else {
@@ -76,13 +91,8 @@ impl Availability {
             .signatures
             .entry(stored.signer)
             .or_insert(stored.signature);
-        let (certificate, liars) = aggregate(
-            chain,
-            committee,
-            signatures,
-            stored.batch,
-            &mut collecting.signatures,
-        );
+        let (certificate, liars) =
+            quorum(chain, committee, stored.batch, &mut collecting.signatures);
         let Some(stored_by) = certificate else {
             return (None, liars);
         };
@@ -104,10 +114,12 @@ impl Availability {
             return false;
         }
         self.collecting.remove(&id);
+        self.expected.remove(&id);
         self.certified.insert(
             id,
             Certified {
                 reference,
+                since_ms: now,
                 sent_ms: now,
             },
         );
@@ -158,6 +170,7 @@ impl Availability {
         while sequences.len() > ORDERED_WINDOW {
             sequences.pop_first();
         }
+        self.expected.remove(&reference.header.id());
         let over = |header| self.is_ordered(header);
         let own = self
             .collecting
@@ -192,12 +205,14 @@ impl Availability {
         orderable
     }
 
-    /// Whether a certified batch's slot is in no block that is on its way to being final.
-    pub(crate) fn has_orderable(&self, uncommitted: &[Slot]) -> bool {
+    /// Since when a certified batch has waited whose slot is in no block that is on its way to being
+    /// final.
+    pub(crate) fn orderable_since(&self, uncommitted: &[Slot]) -> Option<u64> {
         let queued = self.queue.iter().filter_map(|id| self.certified.get(id));
         queued
-            .map(|certified| slot(&certified.reference.header))
-            .any(|slot| !uncommitted.contains(&slot))
+            .filter(|certified| !uncommitted.contains(&slot(&certified.reference.header)))
+            .map(|certified| certified.since_ms)
+            .next()
     }
 
     /// Our batches' certificates that are not ordered although they were sent this long ago. The
@@ -240,38 +255,42 @@ impl Availability {
     }
 }
 
-fn aggregate(
+/// The certificate, if the signatures that hold are of a quorum; and whose do not.
+fn quorum(
     chain: ChainId,
     committee: &Committee,
-    signatures: &dyn Signatures,
     batch: BatchId,
-    collected: &mut BTreeMap<ValidatorIndex, BlsSignature>,
-) -> (Option<AggregateSignature>, Vec<ValidatorIndex>) {
-    let message = Stored::message(chain, batch);
-    let mut liars = Vec::new();
-    for attempt in 0..2 {
-        let mut signers = Signers::default();
-        for signer in collected.keys() {
-            signers.insert(*signer);
-        }
-        if !committee.has_quorum(&signers) {
-            break;
-        }
-        let points: Vec<BlsSignature> = collected.values().copied().collect();
-        if let Some(signature) = signatures.aggregate(&points)
-            && signatures.verify_aggregate(&[(message, signers)], &signature)
-        {
-            return (Some(AggregateSignature { signers, signature }), liars);
-        }
-        if attempt == 0 {
-            collected.retain(|signer, signature| {
-                let honest = signatures.verify(*signer, &message, signature);
-                if !honest {
-                    liars.push(*signer);
-                }
-                honest
-            });
-        }
+    collected: &mut BTreeMap<ValidatorIndex, EdSignature>,
+) -> (Option<SignatureSet>, Vec<ValidatorIndex>) {
+    let set = signature_set(collected);
+    if !committee.has_quorum(&set.signers) {
+        return (None, Vec::new());
     }
-    (None, liars)
+    let message = Stored::message(chain, batch);
+    if committee.all_signed(&message, &set) {
+        return (Some(set), Vec::new());
+    }
+    let mut liars = Vec::new();
+    collected.retain(|signer, signature| {
+        let member = committee.member(*signer);
+        let key = member.map(|member| &member.transport_key.0);
+        let honest = key.is_some_and(|key| ed::verify(key, &message, signature));
+        if !honest {
+            liars.push(*signer);
+        }
+        honest
+    });
+    let set = signature_set(collected);
+    (committee.has_quorum(&set.signers).then_some(set), liars)
+}
+
+fn signature_set(collected: &BTreeMap<ValidatorIndex, EdSignature>) -> SignatureSet {
+    let mut signers = Signers::default();
+    for signer in collected.keys() {
+        signers.insert(*signer);
+    }
+    SignatureSet {
+        signers,
+        signatures: collected.values().copied().collect(),
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use conclave_ledger::{
     ClosedBid, Content, Disposition, Entry, ExecutableBlock, ExecuteError, Executed, Ledger,
-    Outcome,
+    Outcome, VoteKeys,
 };
 use conclave_market::{ContentSource, Verifier};
 use conclave_seal::Verdict;
@@ -63,10 +63,11 @@ pub(crate) fn execute(
     job: &ExecuteJob,
     contents: &dyn ContentSource,
     verifier: &dyn Verifier,
+    votes: &VoteKeys,
 ) -> ExecuteResult {
     let height = job.header.height;
     let mut ledger = job.ledger.as_ref().clone();
-    match ledger.execute(executable(job), contents, verifier) {
+    match ledger.execute(executable(job), contents, verifier, votes) {
         Ok(executed) => {
             let writes = writes(job, &executed);
             let transactions = executed

@@ -32,6 +32,7 @@ mod opening;
 mod pipeline;
 mod proposer;
 mod refusal;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -41,7 +42,10 @@ pub use message::{
     Action, DeliveryRecord, FateRecord, Fetch, Input, Message, OpeningRecord, OutcomeRecord,
     PlacedEntry, ProofRecord, Published, Write,
 };
-pub use pipeline::{Config, ROOTS_KEPT, Recovered, Sequencer};
+pub use pipeline::{Config, ROOTS_KEPT, Recovered, SNAPSHOT_BLOCKS, Sequencer};
 pub use proposer::LedgerReference;
 pub use refusal::Refusal;
+pub use sync::{
+    Ask, FetchProgress, Fetches, PART_ASKS_PER_PEER_MAX, PART_TIMEOUT_MS, PEER_REST_MS,
+};
 pub use work::{Done, Tools, Work};

@@ -176,13 +176,13 @@ pub enum Write {
     },
     /// An accepted proof.
     Proof(Box<ProofRecord>),
-    /// The ledger after a block, with the sealed bids it holds.
+    /// The ledger after a block, with the sealed bids it holds. All validators make the same one.
     Snapshot {
         height: Height,
         ledger: Arc<Ledger>,
         held: Vec<Arc<Envelope>>,
-        /// Sequence numbers of ordered batches, by author, as far back as they count. Those of
-        /// final blocks that are not executed yet may be among them.
+        /// Sequence numbers of the batches ordered up to this height, by author, as far back as
+        /// they count.
         ordered: Vec<(ValidatorIndex, Vec<u64>)>,
     },
 }

@@ -1,6 +1,8 @@
 //! The sequencer: one state machine for the way of an envelope through a validator.
 
 mod batches;
+#[cfg(feature = "broken-rules")]
+mod broken;
 mod execution;
 mod lanes;
 mod order;
@@ -10,7 +12,7 @@ mod submissions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use conclave_crypto::{Committee, Signatures};
+use conclave_crypto::Committee;
 use conclave_ledger::{Disposition, FeeLedger, Ledger, OrderedBlock, OrderedEnvelope};
 use conclave_seal::ShareContext;
 use conclave_types::{
@@ -32,15 +34,21 @@ use crate::work::{Done, Work};
 /// Own batches on their way to a certificate at once. Two keep the line busy; more would only cut
 /// what waits into smaller batches.
 const BATCHES_IN_FLIGHT_MAX: usize = 2;
-/// Envelopes that are worth a second batch while the first is on its way. Each batch costs every
-/// validator a signature, a certificate's check and a write, however little it holds.
+/// Envelopes that are worth a batch before [`BATCH_PACE_MS`], or while another one is on its way.
+/// Each batch costs every validator a signature, a certificate's check and writes, however little
+/// it holds.
 const BATCH_WORTHWHILE: usize = 32;
+/// Between two small batches of ours. What comes when nothing came for this long leaves at once.
+const BATCH_PACE_MS: u64 = 12;
+/// How long a certified batch waits for others that are on their way to a certificate, so that one
+/// block takes them all: a block costs every validator four pairings, however little it orders.
+const BLOCK_GATHER_MS: u64 = 6;
 /// After this long without a certificate a batch is sent again to those that did not answer.
 const BATCH_REPEAT_MS: u64 = 500;
 /// Between looks at what does not move.
 const TICK_MS: u64 = 100;
 /// Blocks between ledger snapshots; what lies between is executed again after a restart.
-const SNAPSHOT_BLOCKS: u64 = 32;
+pub const SNAPSHOT_BLOCKS: u64 = 32;
 /// Ledger roots remembered: any that a proposal may name, with room for a restart.
 pub const ROOTS_KEPT: u64 = 4 * limits::LEDGER_LAG_BLOCKS_MAX;
 /// Batches kept in memory that no committed block refers to yet.
@@ -58,9 +66,8 @@ pub struct Config {
     pub committee: Committee,
     /// Blocks within which an acknowledged envelope is to be ordered.
     pub order_deadline_blocks: u64,
-    pub signatures: Arc<dyn Signatures>,
-    /// Signs receipts with the transport key.
-    pub receipts: Box<dyn Fn(&Digest) -> EdSignature + Send>,
+    /// Signs receipts and "stored" with the transport key.
+    pub sign: Box<dyn Fn(&Digest) -> EdSignature + Send>,
 }
 
 /// What was durable when the node stopped.
@@ -113,6 +120,10 @@ pub struct Sequencer {
     checking_batches: BTreeMap<BatchId, ValidatorIndex>,
     points: BTreeMap<EnvelopeId, Vec<Point>>,
     batch_sequence: u64,
+    /// When the last batch of ours left.
+    packed_ms: u64,
+    /// The next [`Input::Tick`] asked for.
+    wake_ms: u64,
     openings: Openings,
     held: BTreeMap<EnvelopeId, Arc<Envelope>>,
     /// Runs ahead of execution, by headers alone.
@@ -123,6 +134,8 @@ pub struct Sequencer {
     committed: Height,
     executed: Height,
     recovered_to: Height,
+    /// What was ordered up to each height that a snapshot will be made at.
+    ordered_at: BTreeMap<Height, Vec<(ValidatorIndex, Vec<u64>)>>,
     /// What the last committed header says of the ledger.
     tip: LedgerReference,
     /// Batches of the blocks on the way to being final, as far as agreement told.
@@ -131,6 +144,8 @@ pub struct Sequencer {
     held_back: Option<Height>,
     checks: Vec<PendingCheck>,
     payload_pending: bool,
+    #[cfg(feature = "broken-rules")]
+    early_shares: bool,
 }
 
 impl Sequencer {
@@ -148,6 +163,8 @@ impl Sequencer {
             checking_batches: BTreeMap::new(),
             points: BTreeMap::new(),
             batch_sequence: 0,
+            packed_ms: 0,
+            wake_ms: u64::MAX,
             openings: Openings::default(),
             held: recovered
                 .held
@@ -161,11 +178,14 @@ impl Sequencer {
             committed: recovered.height,
             executed: recovered.height,
             recovered_to: recovered.committed,
+            ordered_at: BTreeMap::new(),
             tip: recovered.tip,
             uncommitted: Vec::new(),
             held_back: None,
             checks: Vec::new(),
             payload_pending: false,
+            #[cfg(feature = "broken-rules")]
+            early_shares: false,
             config,
         };
         for envelope in recovered.mempool {
@@ -183,7 +203,7 @@ impl Sequencer {
                 .certify(reference.header.id(), reference, now);
         }
         sequencer.settle(now, &mut actions);
-        actions.push(Action::WakeAt(now + TICK_MS));
+        sequencer.wake_at(now + TICK_MS, &mut actions);
         (sequencer, actions)
     }
 
@@ -262,6 +282,8 @@ impl Sequencer {
                 self.uncommitted = proposer::slots_of(&ancestors);
                 let own = block.batches.iter().map(|batch| slot(&batch.header));
                 self.uncommitted.extend(own);
+                #[cfg(feature = "broken-rules")]
+                self.release_early(&block, &mut actions);
                 self.checks.push(PendingCheck { block, ancestors });
             }
             Input::Committed {
@@ -327,7 +349,16 @@ impl Sequencer {
         }
     }
 
+    /// Asks for a tick at this time, unless one comes before.
+    fn wake_at(&mut self, at: u64, actions: &mut Vec<Action>) {
+        if at < self.wake_ms {
+            self.wake_ms = at;
+            actions.push(Action::WakeAt(at));
+        }
+    }
+
     fn tick(&mut self, now: u64, actions: &mut Vec<Action>) {
+        self.wake_ms = u64::MAX;
         let repeated = self.openings.repeat(now);
         if !repeated.is_empty() {
             actions.push(after_writes(repeated));
@@ -375,7 +406,7 @@ impl Sequencer {
                 then: Vec::new(),
             });
         }
-        actions.push(Action::WakeAt(now + TICK_MS));
+        self.wake_at(now + TICK_MS, actions);
     }
 }
 

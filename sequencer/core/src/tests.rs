@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use conclave_crypto::{Committee, Signatures};
+use conclave_crypto::{Committee, EdSecret};
 use conclave_ledger::Ledger;
 use conclave_seal::{OpenResult, ShareContext, Verdict};
 use conclave_types::*;
@@ -12,42 +12,9 @@ use crate::opening::Openings;
 use crate::proposer::{PendingCheck, slot};
 use crate::{Action, Config, Done, Input, LedgerReference, Message, Recovered, Sequencer, Write};
 
-/// Signatures that only know who signed what, added up by exclusive or.
-struct Quick(ValidatorIndex);
-
-impl Quick {
-    fn of(signer: ValidatorIndex, message: &Digest) -> BlsSignature {
-        let hasher = Domain::Simulation.hasher();
-        let wide = hasher.part(&signer.0.to_le_bytes()).part(&message.0).wide();
-        BlsSignature(wide[..48].try_into().expect("48 of 64"))
-    }
-}
-
-impl Signatures for Quick {
-    fn sign(&self, message: &Digest) -> BlsSignature {
-        Self::of(self.0, message)
-    }
-
-    fn verify(&self, signer: ValidatorIndex, message: &Digest, signature: &BlsSignature) -> bool {
-        *signature == Self::of(signer, message)
-    }
-
-    fn aggregate(&self, signatures: &[BlsSignature]) -> Option<BlsSignature> {
-        let mut sum = [0; 48];
-        for signature in signatures {
-            let parts = sum.iter_mut().zip(signature.0);
-            parts.for_each(|(byte, part)| *byte ^= part);
-        }
-        (!signatures.is_empty()).then_some(BlsSignature(sum))
-    }
-
-    fn verify_aggregate(&self, groups: &[(Digest, Signers)], signature: &BlsSignature) -> bool {
-        let parts = groups.iter().flat_map(|(message, signers)| {
-            let signers: Vec<_> = signers.iter().collect();
-            signers.into_iter().map(|s| Self::of(s, message))
-        });
-        self.aggregate(&parts.collect::<Vec<_>>()).as_ref() == Some(signature)
-    }
+/// A validator's transport key.
+fn key(index: u16) -> EdSecret {
+    EdSecret::from_seed(&[index as u8; 32])
 }
 
 fn genesis() -> Genesis {
@@ -56,7 +23,7 @@ fn genesis() -> Genesis {
         weight: 1,
         bls_key: BlsPublicKey([index; 96]),
         bls_possession: BlsSignature([0; 48]),
-        transport_key: TransportKey([index; 32]),
+        transport_key: key(index.into()).transport_key(),
         account: AccountId(Digest::ZERO),
         address: String::new(),
         api: String::new(),
@@ -116,19 +83,18 @@ fn batch(sequence: u64, body: &[u8]) -> Arc<Batch> {
         author: ValidatorIndex(1),
         sequence,
         contents: crate::admission::contents_of(&envelopes),
+        shards: Digest::ZERO,
     };
     Arc::new(Batch { header, envelopes })
 }
 
 fn certified(batch: &Batch) -> BatchRef {
     let message = Stored::message(batch.header.chain, batch.header.id());
-    let parts = ALL_BUT_OWN.map(|index| Quick::of(ValidatorIndex(index), &message));
-    let quick = Quick(ValidatorIndex(0));
     BatchRef {
         header: batch.header.clone(),
-        stored: AggregateSignature {
+        stored: SignatureSet {
             signers: signers(),
-            signature: quick.aggregate(&parts).expect("three"),
+            signatures: ALL_BUT_OWN.map(|index| key(index).sign(&message)).to_vec(),
         },
     }
 }
@@ -185,8 +151,7 @@ impl Node {
             index: ValidatorIndex(0),
             committee: Committee::from_genesis(&genesis).expect("3f+1"),
             order_deadline_blocks: 100,
-            signatures: Arc::new(Quick(ValidatorIndex(0))),
-            receipts: Box::new(|_| EdSignature([0; 64])),
+            sign: Box::new(|message| key(0).sign(message)),
         };
         let recovered = Recovered {
             ledger,
@@ -337,6 +302,67 @@ fn a_restart_does_not_forget_what_was_ordered() {
 }
 
 #[test]
+fn a_wrong_signature_is_named_and_does_not_spoil_the_others() {
+    let genesis = genesis();
+    let (chain, committee) = (
+        genesis.chain_id(),
+        Committee::from_genesis(&genesis).expect("3f+1"),
+    );
+    let batch = batch(1, b"batch");
+    let id = batch.header.id();
+    let message = Stored::message(chain, id);
+    let mut availability = Availability::default();
+    availability.collect(id, batch.clone(), 0);
+    let mut add = |index: u16, key: &EdSecret| {
+        let stored = Stored {
+            batch: id,
+            signer: ValidatorIndex(index),
+            signature: key.sign(&message),
+        };
+        availability.stored(chain, &committee, &stored)
+    };
+    assert_eq!(add(0, &key(0)), (None, vec![]));
+    assert_eq!(add(1, &key(9)), (None, vec![]), "not looked at yet");
+    assert_eq!(add(2, &key(2)), (None, vec![ValidatorIndex(1)]));
+    let (certificate, liars) = add(3, &key(3));
+    let stored = certificate.expect("0, 2 and 3 signed").stored;
+    assert_eq!(liars, []);
+    assert!(committee.has_quorum(&stored.signers) && committee.all_signed(&message, &stored));
+}
+
+/// One block for all batches that become certified at about the same time; but nobody who leaves a
+/// batch without a certificate holds the others up for long.
+#[test]
+fn a_certified_batch_waits_a_moment_for_others_on_their_way() {
+    let mut node = Node::new();
+    let pending = |actions: Vec<Action>| {
+        let mut announced = actions.into_iter().filter_map(|action| match action {
+            Action::PayloadPending(pending) => Some(pending),
+            _ => None,
+        });
+        announced.next()
+    };
+    let (first, second) = (batch(1, b"first"), batch(2, b"second"));
+    let certificate = |batch| Message::Certified(certified(batch));
+    assert_eq!(pending(node.give(certificate(&first))), Some(true), "alone");
+
+    let mut node = Node::new();
+    node.give(Message::Batch(second.clone()));
+    assert_eq!(pending(node.give(certificate(&first))), None);
+    assert_eq!(pending(node.give(certificate(&second))), Some(true));
+
+    let mut node = Node::new();
+    node.give(Message::Batch(second.clone()));
+    let held = node.give(certificate(&first));
+    let wake = held.iter().find_map(|action| match action {
+        Action::WakeAt(at) => Some(*at),
+        _ => None,
+    });
+    let late = node.sequencer.handle(wake.expect("a tick"), Input::Tick);
+    assert_eq!(pending(late), Some(true));
+}
+
+#[test]
 fn ordering_a_batch_ends_all_others_of_its_slot() {
     let mut availability = Availability::default();
     let (first, second, other) = (batch(1, b"first"), batch(1, b"second"), batch(2, b"other"));
@@ -349,7 +375,8 @@ fn ordering_a_batch_ends_all_others_of_its_slot() {
     expected.sort();
     assert_eq!(ended, expected);
     assert_eq!(availability.orderable(&[], 32), [certified(&other)]);
-    assert!(!availability.has_orderable(&[slot(&other.header)]));
+    assert_eq!(availability.orderable_since(&[]), Some(0));
+    assert_eq!(availability.orderable_since(&[slot(&other.header)]), None);
 }
 
 /// Agreement asks for a payload whenever one is announced, within the same step: an announcement

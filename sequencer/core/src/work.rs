@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use conclave_ledger::VoteKeys;
 use conclave_market::{ContentSource, Verifier};
 use conclave_seal::{
     MalformedEvidence, OpenResult, OpeningCertificate, SealScheme, ShareContext, Verdict,
@@ -84,6 +85,7 @@ pub struct Tools {
     pub seal: Arc<dyn SealScheme>,
     pub verifier: Arc<dyn Verifier + Send + Sync>,
     pub contents: Arc<dyn ContentSource + Send + Sync>,
+    pub votes: VoteKeys,
 }
 
 impl Work {
@@ -145,6 +147,7 @@ impl Work {
                 &job,
                 tools.contents.as_ref(),
                 tools.verifier.as_ref(),
+                &tools.votes,
             ))),
         }
     }

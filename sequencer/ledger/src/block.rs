@@ -2,8 +2,8 @@
 
 use bincode::{Decode, Encode};
 use conclave_types::{
-    BlockTime, Digest, Domain, EnvelopeHeader, EnvelopeId, Epoch, Height, Point, RollupId, TxIndex,
-    ValidatorIndex, codec,
+    BlockTime, DeliveredEntry, Digest, EnvelopeHeader, EnvelopeId, Epoch, Height, Point, RollupId,
+    StreamOutcome, TxIndex, ValidatorIndex,
 };
 use serde::Serialize;
 
@@ -26,6 +26,8 @@ pub enum Content {
     Held,
     /// Ordered without being accepted.
     NotOpened,
+    /// The author of its batch coded no bodies that belong to it.
+    Inconsistent,
 }
 
 /// One envelope of a block, in its place.
@@ -69,6 +71,8 @@ pub enum Outcome {
     Void,
     /// A bid that opens at its auction's close.
     Held,
+    /// The fee was given back: the batch's author coded no bodies that belong to it.
+    Inconsistent,
     /// The seal was malformed.
     Malformed,
     /// The body does not decrypt.
@@ -81,15 +85,6 @@ pub enum Outcome {
     Done,
     /// A system operation that changed nothing.
     Failed(OpError),
-}
-
-/// One envelope in a rollup's stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize)]
-pub struct DeliveredEntry {
-    pub envelope: EnvelopeId,
-    pub outcome: Outcome,
-    /// [`Domain::EnvelopeBody`] of the plaintext or plain body; zero when there is none.
-    pub plaintext: Digest,
 }
 
 /// What one block delivers to one rollup: every envelope for it, in order.
@@ -135,15 +130,35 @@ impl ExecutableBlock {
     }
 }
 
-/// The chain of digests that binds a rollup's whole stream: over the digest before, the height,
-/// and each entry's id, outcome and plaintext digest.
-pub fn stream_digest(previous: &Digest, height: Height, entries: &[DeliveredEntry]) -> Digest {
-    let mut hasher = Domain::RollupStream
-        .hasher()
-        .part(&previous.0)
-        .part(&height.0.to_le_bytes());
-    for entry in entries {
-        hasher = hasher.part(&codec::encode(entry));
+impl Outcome {
+    /// What a rollup's stream tells of it. Why a system operation failed is in the events.
+    pub const fn in_stream(self) -> StreamOutcome {
+        match self {
+            Self::Refused(disposition) => match disposition {
+                Disposition::Duplicate => StreamOutcome::Duplicate,
+                Disposition::SequenceTooOld => StreamOutcome::SequenceTooOld,
+                Disposition::Unpaid => StreamOutcome::Unpaid,
+                Disposition::Expired => StreamOutcome::Expired,
+                Disposition::ExpiryTooFar => StreamOutcome::ExpiryTooFar,
+                Disposition::WrongEpoch => StreamOutcome::WrongEpoch,
+                // Whatever was charged is not refused.
+                Disposition::Accepted { .. } | Disposition::Void { .. } => StreamOutcome::Void,
+            },
+            Self::Void => StreamOutcome::Void,
+            Self::Held => StreamOutcome::Held,
+            Self::Inconsistent => StreamOutcome::Inconsistent,
+            Self::Malformed => StreamOutcome::Malformed,
+            Self::UndecryptableBody => StreamOutcome::Undecryptable,
+            Self::Undecodable => StreamOutcome::Undecodable,
+            Self::Delivered {
+                first,
+                transactions,
+            } => StreamOutcome::Opened {
+                first,
+                transactions,
+            },
+            Self::Done => StreamOutcome::Done,
+            Self::Failed(_) => StreamOutcome::Failed,
+        }
     }
-    hasher.digest()
 }

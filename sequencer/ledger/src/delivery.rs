@@ -4,26 +4,13 @@ use std::collections::BTreeMap;
 
 use conclave_market::ContentsDigest;
 use conclave_types::{
-    BlockTime, Bucket, Digest, Domain, EnvelopeId, Height, RollupConfig, RollupId, TxIndex, codec,
-    limits,
+    BlockTime, DeliveredEntry, Digest, Domain, EnvelopeId, Height, RollupConfig, RollupId,
+    StreamLink, TxIndex, decode_transactions,
 };
 
-use crate::block::{DeliveredEntry, Delivery, Outcome, stream_digest};
+use crate::block::{Delivery, Outcome};
 use crate::ledger::Ledger;
 use crate::rollup::Chunk;
-
-/// The framing of an envelope's plaintext: the encoded list of its transactions.
-pub fn encode_transactions(transactions: &[Vec<u8>]) -> Vec<u8> {
-    codec::encode(&transactions)
-}
-
-/// The transactions of a plaintext; `None` if it is no list of at most
-/// [`limits::ENVELOPE_TRANSACTIONS_MAX`].
-pub fn decode_transactions(plaintext: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let transactions: Vec<Vec<u8>> =
-        codec::decode(plaintext, Bucket::LARGEST.plaintext_bytes()).ok()?;
-    (transactions.len() <= limits::ENVELOPE_TRANSACTIONS_MAX).then_some(transactions)
-}
 
 /// The digest by which a delivered plaintext enters its stream's digest.
 pub(crate) fn plaintext_digest(plaintext: &[u8]) -> Digest {
@@ -60,29 +47,35 @@ impl Ledger {
         outcome: Outcome,
         plaintext: Option<&[u8]>,
     ) -> Outcome {
-        let Some(stream) = self.state.streams.get_mut(&rollup) else {
+        let Some(stream) = self.state.streams.get(&rollup).copied() else {
             return outcome;
         };
-        let mut entry = DeliveredEntry {
-            envelope,
-            outcome,
-            plaintext: plaintext.map_or(Digest::ZERO, plaintext_digest),
-        };
-        let mut transactions = Vec::new();
-        if let (Outcome::Delivered { .. }, Some(plaintext)) = (outcome, plaintext) {
-            match decode_transactions(plaintext) {
-                Some(decoded) => transactions = decoded,
-                None => entry.outcome = Outcome::Undecodable,
-            }
+        if at.0 <= stream.registered {
+            return outcome;
         }
         let first = stream.next;
-        if matches!(entry.outcome, Outcome::Delivered { .. }) {
-            entry.outcome = Outcome::Delivered {
-                first,
-                transactions: transactions.len() as u32,
-            };
+        let mut transactions = Vec::new();
+        let outcome = match (outcome, plaintext) {
+            (Outcome::Delivered { .. }, Some(plaintext)) => match decode_transactions(plaintext) {
+                Ok(decoded) => {
+                    transactions = decoded;
+                    Outcome::Delivered {
+                        first,
+                        transactions: transactions.len() as u32,
+                    }
+                }
+                Err(_) => Outcome::Undecodable,
+            },
+            (outcome, _) => outcome,
+        };
+        if let Some(stream) = self.state.streams.get_mut(&rollup) {
             stream.next = TxIndex(first.0 + transactions.len() as u64);
         }
+        let entry = DeliveredEntry {
+            envelope,
+            outcome: outcome.in_stream(),
+            plaintext: plaintext.map_or(Digest::ZERO, plaintext_digest),
+        };
         let fresh = || Delivery {
             rollup,
             height: at.0,
@@ -94,7 +87,7 @@ impl Ledger {
         self.extend_backlog(rollup, first, at, &transactions);
         let delivery = deliveries.push(fresh, rollup, entry);
         delivery.transactions.append(&mut transactions);
-        entry.outcome
+        outcome
     }
 
     /// Chains the finished deliveries into their streams' digests.
@@ -102,7 +95,8 @@ impl Ledger {
         let mut sealed: Vec<Delivery> = deliveries.0.into_values().collect();
         for delivery in &mut sealed {
             if let Some(stream) = self.state.streams.get_mut(&delivery.rollup) {
-                stream.digest = stream_digest(&stream.digest, delivery.height, &delivery.entries);
+                let link = StreamLink::new(delivery.height, &delivery.entries);
+                stream.digest = link.digest(&stream.digest);
                 stream.height = delivery.height;
                 delivery.digest = stream.digest;
             }

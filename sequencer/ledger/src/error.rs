@@ -53,6 +53,14 @@ pub enum OpError {
         "[CV-LEDGER-021] the proof is not valid for its range; see the node's event for the reason"
     )]
     ProofInvalid,
+    /// The evidence of misbehaviour proves nothing here.
+    #[error(
+        "[CV-LEDGER-022] the evidence does not show that the validator broke a rule of agreement; report two messages that it signed and that contradict each other"
+    )]
+    EvidenceInvalid,
+    /// The validator's bond is forfeited already.
+    #[error("[CV-LEDGER-023] the validator's bond was forfeited before; nothing is left to report")]
+    BondForfeited,
 }
 
 /// A block that cannot be executed yet. The ledger is unchanged.

@@ -3,8 +3,8 @@
 use bincode::{Decode, Encode};
 use conclave_market::{Auction, OpenedBid, Payment, Stage, Standby};
 use conclave_types::{
-    AccountId, Amount, AuctionId, EnvelopeId, ProgramVersion, ProofSystem, Range, RollupId,
-    StateRoot,
+    AccountId, Amount, AuctionId, EnvelopeId, Misbehaviour, ProgramVersion, ProofSystem, Range,
+    RollupId, StateRoot, ValidatorIndex,
 };
 use serde::Serialize;
 
@@ -97,6 +97,21 @@ pub enum LedgerEvent {
     JobOpened { auction: AuctionId },
     /// An auction or award ended without a settlement.
     Cancelled { auction: AuctionId },
+    /// A validator broke a rule of agreement and lost its bond.
+    ValidatorSlashed {
+        validator: ValidatorIndex,
+        reporter: AccountId,
+        /// What shows it to everybody.
+        #[serde(skip)]
+        evidence: Box<Misbehaviour>,
+        to_reporter: Amount,
+        to_pool: Amount,
+    },
+    /// A validator lost its bond for a batch whose bodies it did not code as the batch says.
+    BatchInconsistent {
+        validator: ValidatorIndex,
+        to_pool: Amount,
+    },
     /// Two valid proofs of one range differ: the program version proves nothing any more.
     ProgramFrozen {
         program: ProgramVersion,

@@ -15,6 +15,7 @@ use crate::error::{ExecuteError, OpError};
 use crate::events::LedgerEvent;
 use crate::fees::{Disposition, FeeChange, OrderedEnvelope};
 use crate::ledger::Ledger;
+use crate::misbehaviour::VoteKeys;
 use crate::proofs::Contents;
 use crate::system::decode_operation;
 
@@ -69,6 +70,7 @@ impl Ledger {
         mut block: ExecutableBlock,
         source: &dyn ContentSource,
         verifier: &dyn Verifier,
+        votes: &VoteKeys,
     ) -> Result<Executed, ExecuteError> {
         assert_eq!(block.height, self.state.meta.height.next(), "out of order");
         assert!(block.time > self.state.meta.time, "block time went back");
@@ -93,11 +95,22 @@ impl Ledger {
             }
         }
 
-        // 3. Fees are shared out.
+        // 3. Fees are shared out; those of inconsistent batches go back, and their authors pay.
         for (entry, disposition) in block.entries.iter().zip(&dispositions) {
-            if let Some(fee) = disposition.fee() {
-                let rollup = entry.header.core.rollup;
-                self.distribute(rollup, fee, block.proposer, entry.author);
+            let core = &entry.header.core;
+            match (disposition.fee(), &entry.content) {
+                (Some(fee), Content::Inconsistent) => {
+                    let refund = FeeChange::Deposit {
+                        account: core.payer,
+                        amount: fee,
+                    };
+                    context.fee_changes.push(refund);
+                }
+                (Some(fee), _) => self.distribute(core.rollup, fee, block.proposer, entry.author),
+                (None, _) => {}
+            }
+            if entry.content == Content::Inconsistent {
+                self.inconsistent(&mut context, entry.author);
             }
         }
 
@@ -107,7 +120,13 @@ impl Ledger {
         for (index, entry) in block.entries.iter().enumerate() {
             let operation = operations.remove(&index);
             let disposition = dispositions[index];
-            let outcome = self.act(&mut context, entry, disposition, operation, verifier);
+            let outcome = self.act(
+                &mut context,
+                entry,
+                disposition,
+                operation,
+                (verifier, votes),
+            );
             let plaintext = match (&entry.content, outcome) {
                 (_, Outcome::Refused(_) | Outcome::Void | Outcome::Held) => None,
                 (Content::Plain(bytes), _) => Some(bytes.as_slice()),
@@ -213,9 +232,12 @@ impl Ledger {
         entry: &Entry,
         disposition: Disposition,
         operation: Option<Result<SystemOp, OpError>>,
-        verifier: &dyn Verifier,
+        (verifier, votes): (&dyn Verifier, &VoteKeys),
     ) -> Outcome {
         let core = &entry.header.core;
+        if disposition.fee().is_some() && entry.content == Content::Inconsistent {
+            return Outcome::Inconsistent;
+        }
         match disposition {
             Disposition::Accepted { .. } => {}
             Disposition::Void { .. } => return Outcome::Void,
@@ -232,14 +254,15 @@ impl Ledger {
             Content::UndecryptableBody { .. } => return Outcome::UndecryptableBody,
             Content::Plain(_) => true,
             Content::Opened { .. } => false,
-            // The node takes the dispositions from a fee ledger that agrees with ours.
-            Content::Held | Content::NotOpened => {
+            // The node takes the dispositions from a fee ledger that agrees with ours, and what is
+            // inconsistent ended above.
+            Content::Held | Content::NotOpened | Content::Inconsistent => {
                 unreachable!("an accepted envelope came without its contents")
             }
         };
         if core.rollup != RollupId::SYSTEM {
             let rollup = self.state.rollups.get(&core.rollup);
-            return match rollup.is_some_and(|rollup| rollup.is_active()) {
+            return match rollup.is_some_and(|rollup| rollup.takes_contents(context.height)) {
                 // `deliver` numbers the transactions.
                 true => Outcome::Delivered {
                     first: conclave_types::TxIndex(0),
@@ -249,8 +272,9 @@ impl Ledger {
             };
         }
         let operation = operation.unwrap_or(Err(OpError::Undecodable));
-        let done = operation
-            .and_then(|operation| self.operate(context, core.payer, plain, operation, verifier));
+        let done = operation.and_then(|operation| {
+            self.operate(context, core.payer, plain, operation, verifier, votes)
+        });
         match done {
             Ok(()) => Outcome::Done,
             Err(error) => Outcome::Failed(error),

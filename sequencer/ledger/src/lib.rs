@@ -50,6 +50,7 @@ mod execute;
 mod fees;
 mod intents;
 mod ledger;
+mod misbehaviour;
 mod money;
 mod proofs;
 mod query;
@@ -64,15 +65,11 @@ mod tree;
 mod tests;
 
 pub use agenda::FINISHED_KEPT;
-pub use block::{
-    ClosedBid, Content, DeliveredEntry, Delivery, Entry, ExecutableBlock, Executed, Outcome,
-    stream_digest,
-};
-pub use delivery::{decode_transactions, encode_transactions};
+pub use block::{ClosedBid, Content, Delivery, Entry, ExecutableBlock, Executed, Outcome};
 pub use error::{ExecuteError, OpError, RestoreError};
 pub use events::LedgerEvent;
 pub use fees::{Disposition, FeeChange, FeeLedger, OrderBehind, OrderedBlock, OrderedEnvelope};
 pub use ledger::Ledger;
+pub use misbehaviour::{ValidatorBond, VoteKeys};
 pub use query::{AccountView, Totals};
-pub use rollup::{Change, ConfigField, OUTSTANDING_MAX, PendingChange, Rollup, Settled, Stream};
-pub use tree::{EntryProof, EntryTable, verify_entry};
+pub use rollup::{Change, ConfigField, OUTSTANDING_MAX, PendingChange, Rollup};

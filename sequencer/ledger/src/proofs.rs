@@ -8,7 +8,7 @@ use conclave_market::{
     split_payment,
 };
 use conclave_types::{
-    AccountId, Amount, AuctionId, ProofPolicy, ProofSubmission, StateRoot, Statement,
+    AccountId, Amount, AuctionId, ProofPolicy, ProofSubmission, Settled, StateRoot, Statement,
 };
 
 use crate::error::{ExecuteError, OpError};
@@ -16,7 +16,6 @@ use crate::events::LedgerEvent;
 use crate::execute::Context;
 use crate::ledger::Ledger;
 use crate::money::{minus, plus};
-use crate::rollup::Settled;
 
 /// The contents of every range that a proof in the block is for.
 pub(crate) type Contents = BTreeMap<AuctionId, Vec<OrderedTransaction>>;

@@ -1,17 +1,17 @@
 //! Reading the ledger: for the HTTP API, the market's participants, and light clients.
 
 use bincode::Encode;
-use conclave_market::{Auction, Prover};
-use conclave_types::codec;
+use conclave_light::{EntryProof, EntryTable};
+use conclave_market::{Auction, Phase, Prover};
 use conclave_types::{
-    AccountId, Amount, AuctionId, BlockTime, Height, ProgramVersion, RollupId, Sequence,
+    AccountId, Amount, AuctionId, BlockTime, Digest, Height, ProgramVersion, Range, RollupId,
+    Sequence, Settled, Stream, codec,
 };
 use serde::Serialize;
 
 use crate::fees::FeeLedger;
 use crate::ledger::Ledger;
-use crate::rollup::{Rollup, Settled, Stream};
-use crate::tree::{EntryProof, EntryTable};
+use crate::rollup::Rollup;
 
 /// One account as users see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -33,7 +33,7 @@ pub struct Totals {
     pub rollup_funds: u128,
     /// Held for ranges being proven.
     pub escrow: u128,
-    /// Free and locked.
+    /// Of provers, free and locked, and of validators.
     pub bonds: u128,
     pub insurance: u128,
     pub supply: u128,
@@ -96,6 +96,27 @@ impl Ledger {
         self.state.auctions.iter().map(|(_, auction)| auction)
     }
 
+    /// Every range that may still be proven, with the commitment to its contents
+    /// ([`conclave_market::ContentsDigest`]): what a validator must be able to read.
+    pub fn unproven(&self) -> Vec<(Range, Digest)> {
+        let open = self.auctions().filter(|auction| match auction.phase {
+            Phase::Bidding | Phase::Awarded(_) => true,
+            Phase::Unsold { .. } | Phase::Settled(_) | Phase::Cancelled => false,
+        });
+        let auctions = open.map(|auction| (auction.intent.range, auction.intent.contents));
+        let backlog = self.state.backlog.iter().map(|((rollup, from), chunk)| {
+            let range = Range {
+                rollup: *rollup,
+                from: *from,
+                to: chunk.to,
+                from_height: chunk.from_height,
+                to_height: chunk.to_height,
+            };
+            (range, chunk.contents.0)
+        });
+        auctions.chain(backlog).collect()
+    }
+
     /// A prover.
     pub fn prover(&self, account: &AccountId) -> Option<&Prover> {
         self.state.provers.get(account)
@@ -120,7 +141,7 @@ impl Ledger {
             fee_deposits: state.fees.queue.sum(),
             rollup_funds: state.rollups.sum(),
             escrow: state.auctions.sum(),
-            bonds: state.provers.sum(),
+            bonds: state.provers.sum() + state.validators.sum(),
             insurance: state.meta.insurance.0.into(),
             supply: state.meta.supply.0.into(),
         }

@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 use conclave_market::{ContentsDigest, Timer};
 use conclave_types::{
-    Amount, AuctionId, BlockTime, Digest, Height, ProofPolicy, RollupConfig, StateRoot, TxIndex,
+    Amount, AuctionId, BlockTime, Height, ProofPolicy, RollupConfig, Settled, Stream, TxIndex,
     limits,
 };
 use serde::Serialize;
@@ -46,27 +46,6 @@ pub struct Rollup {
     pub pending: Option<PendingChange>,
 }
 
-/// How far a rollup's stream goes, and the chain of digests that binds all of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode, Serialize)]
-pub struct Stream {
-    /// The index that the next transaction gets.
-    pub next: TxIndex,
-    /// See [`crate::stream_digest`].
-    pub digest: Digest,
-    /// The last height that delivered anything.
-    pub height: Height,
-}
-
-/// What of a rollup is proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize)]
-pub struct Settled {
-    pub root: StateRoot,
-    /// The first transaction that is not settled.
-    pub next: TxIndex,
-    /// The height that ordered the last settled transaction.
-    pub height: Height,
-}
-
 /// Consecutive transactions that no intent covers yet, up to the rollup's `range_transactions` or
 /// until they reach [`limits::RANGE_BYTES_MAX`]; the key names the first. A backlog is cut into
 /// ranges of the size that the rollup chose its deadline for, so that it is never more than a
@@ -104,6 +83,12 @@ impl Rollup {
     /// Whether its stream goes on.
     pub const fn is_active(&self) -> bool {
         self.left.is_none()
+    }
+
+    /// Whether a block of this height delivers to it. The one that registers it does not, so that
+    /// a stream holds all or nothing of what a block orders.
+    pub(crate) fn takes_contents(&self, height: Height) -> bool {
+        self.is_active() && height > self.registered
     }
 
     /// Whether its ranges are to be proven.

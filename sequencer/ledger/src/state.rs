@@ -1,17 +1,19 @@
 //! Everything the ledger remembers, as tables; nothing outside them influences a transition.
 
 use bincode::{Decode, Encode};
+use conclave_light::EntryTable;
 use conclave_market::{Auction, Prover};
 use conclave_types::{
     AccountId, Amount, AuctionId, BlockTime, ChainId, EnvelopeHeader, Genesis, Height,
-    MarketParameters, ProgramVersion, RollupId, TxIndex, ValidatorIndex, codec,
+    MarketParameters, ProgramVersion, RollupId, Settled, Stream, TxIndex, ValidatorIndex, codec,
 };
 
 use crate::fees::FeeLedger;
+use crate::misbehaviour::ValidatorBond;
 use crate::money::{minus, plus};
-use crate::rollup::{Chunk, Rollup, Settled, Stream};
+use crate::rollup::{Chunk, Rollup};
 use crate::table::{Table, Value};
-use crate::tree::{EntryTable, StateTree};
+use crate::tree::StateTree;
 
 /// One validator as the ledger sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -28,6 +30,8 @@ pub(crate) struct Parameters {
     pub(crate) committee: Vec<Member>,
     /// f+1.
     pub(crate) one_honest: u16,
+    /// Of a forfeited validator's bond, in hundredths.
+    pub(crate) reporter_percent: u8,
 }
 
 /// What changes with every block.
@@ -58,6 +62,7 @@ pub(crate) struct State {
     pub(crate) provers: Table<AccountId, Prover>,
     pub(crate) proposers: Table<ValidatorIndex, Height>,
     pub(crate) frozen: Table<ProgramVersion, Height>,
+    pub(crate) validators: Table<ValidatorIndex, ValidatorBond>,
 }
 
 impl Value for Amount {
@@ -82,7 +87,7 @@ impl Value for EnvelopeHeader {}
 impl Value for Height {}
 
 impl State {
-    /// The state before the first block. Allocations beyond 2^64-1 in sum are cut; a checked
+    /// The state before the first block. Bonds and allocations beyond 2^64-1 in sum are cut; a checked
     /// genesis has none.
     pub(crate) fn genesis(genesis: &Genesis) -> Self {
         let total: u64 = genesis.validators.iter().map(|v| u64::from(v.weight)).sum();
@@ -99,6 +104,7 @@ impl State {
                 market: genesis.market.clone(),
                 committee: committee.collect(),
                 one_honest,
+                reporter_percent: genesis.consensus.reporter_percent.min(100),
             },
             meta: Meta {
                 height: Height(0),
@@ -118,8 +124,20 @@ impl State {
             provers: Table::default(),
             proposers: Table::default(),
             frozen: Table::default(),
+            validators: Table::default(),
         };
         state.streams.insert(RollupId::SYSTEM, Stream::default());
+        for (index, validator) in (0..).zip(&genesis.validators) {
+            let room = minus(Amount(u64::MAX), state.meta.supply);
+            let bond = genesis.consensus.bond(validator.weight);
+            let amount = bond.map_or(room, |bond| bond.min(room));
+            state.meta.supply = plus(state.meta.supply, amount);
+            let bond = ValidatorBond {
+                amount,
+                forfeited: None,
+            };
+            state.validators.insert(ValidatorIndex(index), bond);
+        }
         for allocation in &genesis.allocations {
             state.mint(allocation.account, allocation.balance, allocation.fees);
         }
@@ -201,6 +219,7 @@ impl State {
         hash(tree, EntryTable::Provers, &mut self.provers);
         hash(tree, EntryTable::Proposers, &mut self.proposers);
         hash(tree, EntryTable::Frozen, &mut self.frozen);
+        hash(tree, EntryTable::Validators, &mut self.validators);
     }
 
     /// All money in the tables and the pool, as of the last flush.
@@ -211,6 +230,7 @@ impl State {
             + self.rollups.sum()
             + self.auctions.sum()
             + self.provers.sum()
+            + self.validators.sum()
             + u128::from(self.meta.insurance.0)
     }
 }

@@ -2,7 +2,8 @@
 
 use conclave_market::{BondError, Prover, Timer, Verifier};
 use conclave_types::{
-    AccountId, Amount, ProofPolicy, RollupConfig, RollupId, SystemOp, TxIndex, codec, limits,
+    AccountId, Amount, ProofPolicy, RollupConfig, RollupId, Settled, Stream, SystemOp, TxIndex,
+    codec, limits,
 };
 
 use crate::agenda::Due;
@@ -11,8 +12,9 @@ use crate::events::LedgerEvent;
 use crate::execute::Context;
 use crate::fees::FeeChange;
 use crate::ledger::Ledger;
+use crate::misbehaviour::VoteKeys;
 use crate::money::plus;
-use crate::rollup::{Change, ConfigField, PendingChange, Rollup, Settled, Stream, check_config};
+use crate::rollup::{Change, ConfigField, PendingChange, Rollup, check_config};
 
 /// The operation that a plaintext or plain body of the system rollup holds.
 pub(crate) fn decode_operation(bytes: &[u8]) -> Result<SystemOp, OpError> {
@@ -28,6 +30,7 @@ impl Ledger {
         plain: bool,
         operation: SystemOp,
         verifier: &dyn Verifier,
+        votes: &VoteKeys,
     ) -> Result<(), OpError> {
         match operation {
             SystemOp::Transfer { to, amount } => {
@@ -93,6 +96,9 @@ impl Ledger {
             SystemOp::SubmitProof(_) if !plain => Err(OpError::ProofNotPlain),
             SystemOp::SubmitProof(submission) => {
                 self.submit_proof(context, author, &submission, verifier)
+            }
+            SystemOp::ReportMisbehaviour(evidence) => {
+                self.report_misbehaviour(context, author, &evidence, votes)
             }
         }
     }
@@ -160,7 +166,11 @@ impl Ledger {
         };
         self.state.rollups.insert(id, rollup);
         self.state.settled.insert(id, settled);
-        self.state.streams.insert(id, Stream::default());
+        let stream = Stream {
+            registered: context.height,
+            ..Stream::default()
+        };
+        self.state.streams.insert(id, stream);
         context
             .events
             .push(LedgerEvent::RollupRegistered { rollup: id });

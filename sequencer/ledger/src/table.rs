@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 
+use rpds::RedBlackTreeMapSync;
+
 use bincode::de::{BorrowDecode, BorrowDecoder, Decoder};
 use bincode::enc::Encoder;
 use bincode::error::{DecodeError, EncodeError};
 use bincode::{Decode, Encode};
 
 /// A value of a table.
-pub(crate) trait Value: Encode {
+pub(crate) trait Value: Encode + Clone {
     /// The money that this entry holds; what conservation adds up.
     fn money(&self) -> u128 {
         0
@@ -17,19 +19,22 @@ pub(crate) trait Value: Encode {
 }
 
 /// An ordered map. Its encoding is the list of entries, ascending.
+///
+/// Every executed block keeps the ledger before it, for readers; so a clone shares all entries with
+/// its original, and a change copies the few nodes on the way to it.
 #[derive(Debug, Clone)]
-pub(crate) struct Table<K, V> {
-    entries: BTreeMap<K, V>,
+pub(crate) struct Table<K: Ord, V> {
+    entries: RedBlackTreeMapSync<K, V>,
     /// Changed keys since the last [`Table::drain`], with the money they held before.
     dirty: BTreeMap<K, u128>,
     /// The money of all entries as of the last [`Table::drain`].
     sum: u128,
 }
 
-impl<K, V> Default for Table<K, V> {
+impl<K: Ord, V> Default for Table<K, V> {
     fn default() -> Self {
         Self {
-            entries: BTreeMap::new(),
+            entries: RedBlackTreeMapSync::new_sync(),
             dirty: BTreeMap::new(),
             sum: 0,
         }
@@ -46,27 +51,33 @@ impl<K: Ord + Copy, V: Value> Table<K, V> {
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let value = self.entries.get_mut(key)?;
-        self.dirty.entry(*key).or_insert_with(|| value.money());
-        Some(value)
+        let money = self.entries.get(key)?.money();
+        self.dirty.entry(*key).or_insert(money);
+        self.entries.get_mut(key)
     }
 
     /// The entry, made by `fresh` if it is not there.
     pub(crate) fn get_or_insert(&mut self, key: K, fresh: impl FnOnce() -> V) -> &mut V {
-        let entries = &self.entries;
-        let money = || entries.get(&key).map_or(0, Value::money);
-        self.dirty.entry(key).or_insert_with(money);
-        self.entries.entry(key).or_insert_with(fresh)
+        self.touch(key);
+        if !self.contains(&key) {
+            self.entries.insert_mut(key, fresh());
+        }
+        match self.entries.get_mut(&key) {
+            Some(value) => value,
+            None => unreachable!("it is there or was just inserted"),
+        }
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
         self.touch(key);
-        self.entries.insert(key, value);
+        self.entries.insert_mut(key, value);
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         self.touch(*key);
-        self.entries.remove(key)
+        let removed = self.entries.get(key).cloned();
+        self.entries.remove_mut(key);
+        removed
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
@@ -100,9 +111,9 @@ impl<K: Ord + Copy, V: Value> Table<K, V> {
     }
 }
 
-impl<K: Encode, V: Encode> Encode for Table<K, V> {
+impl<K: Encode + Ord, V: Encode> Encode for Table<K, V> {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        (self.entries.len() as u64).encode(encoder)?;
+        (self.entries.size() as u64).encode(encoder)?;
         for (key, value) in &self.entries {
             key.encode(encoder)?;
             value.encode(encoder)?;

@@ -4,9 +4,11 @@
 // Test helpers take what they consume in spirit; call sites stay short.
 #![allow(clippy::needless_pass_by_value)]
 
+mod dispersal;
 mod fees;
 mod harness;
 mod market;
+mod misbehaviour;
 mod property;
 mod rollups;
 mod slashing;

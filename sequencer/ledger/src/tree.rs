@@ -1,95 +1,37 @@
-//! The state tree: one root over all entries of the ledger, cheap to keep current.
-//!
-//! ```text
-//! root = Merkle(256 bucket roots)        bucket root = Merkle(its leaves, by key)
-//! leaf = H_ledger-entry(table, key, value)        bucket = first byte of H_ledger-entry(table, key)
-//! ```
+//! The state tree: one root over all entries of the ledger, cheap to keep current. What an entry's
+//! leaf and bucket are, and how its proof is verified, is in `conclave-light`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use bincode::{Decode, Encode};
-use conclave_crypto::{MerklePath, MerkleTree, merkle};
-use conclave_types::{Digest, Domain};
+use conclave_crypto::{MerkleTree, merkle};
+use conclave_light::{EntryProof, EntryTable, LEDGER_BUCKETS, entry_bucket, entry_leaf};
+use conclave_types::Digest;
 
-/// The number of buckets: with 100,000 entries a changed one costs about 400 hashes.
-const BUCKETS: usize = 256;
+/// The leaves of one bucket; a clone of the tree shares them until it changes one.
+type Bucket = Arc<BTreeMap<(EntryTable, Vec<u8>), Digest>>;
 
-/// Which table of the ledger an entry is in. The number is part of the entry's leaf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
-pub enum EntryTable {
-    /// `()` to the chain's constants.
-    Parameters,
-    /// `()` to height, time, counters, the insurance pool and the money supply.
-    Meta,
-    /// `AccountId` to `Amount`: free balances.
-    Accounts,
-    /// `()` to the fee parameters and the last height whose fee changes are queued.
-    Fees,
-    /// `AccountId` to fee balance and used sequence numbers.
-    FeeAccounts,
-    /// `Height` to the fee changes which that height made and no header covers yet.
-    FeeQueue,
-    /// `RollupId` to the registration.
-    Rollups,
-    /// `RollupId` to the stream's next index, digest and last height.
-    Streams,
-    /// `RollupId` to the settled root, the first unsettled index and the last settled height.
-    Settled,
-    /// `(RollupId, TxIndex)` to unproven transactions without an intent.
-    Backlog,
-    /// `AuctionId` to the auction.
-    Auctions,
-    /// `(AuctionId, u32)` to the header of a held bid.
-    Bids,
-    /// `AccountId` to the prover.
-    Provers,
-    /// `ValidatorIndex` to the last height it proposed.
-    Proposers,
-    /// `ProgramVersion` to the height that froze it.
-    Frozen,
-}
-
-/// Shows that an entry is in the state under a root.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct EntryProof {
-    /// From the entry's leaf to its bucket's root.
-    pub leaf: MerklePath,
-    pub bucket_root: Digest,
-    /// From the bucket's root to the state root.
-    pub bucket: MerklePath,
-}
-
-/// Whether the entry `(table, key)` has this value under the root. Key and value are in the
-/// ledger's own encoding.
-pub fn verify_entry(
-    root: &Digest,
-    table: EntryTable,
-    key: &[u8],
-    value: &[u8],
-    proof: &EntryProof,
-) -> bool {
-    proof.bucket.count == BUCKETS as u64
-        && proof.bucket.index == bucket_of(table, key) as u64
-        && proof
-            .leaf
-            .verify(&leaf_of(table, key, value), &proof.bucket_root)
-        && proof.bucket.verify(&proof.bucket_root, root)
-}
+/// One bucket's leaves by key.
+type Bucket = BTreeMap<(EntryTable, Vec<u8>), Digest>;
 
 /// The leaves by bucket and key, and the roots of the buckets.
 #[derive(Debug, Clone)]
 pub(crate) struct StateTree {
-    buckets: Vec<BTreeMap<(EntryTable, Vec<u8>), Digest>>,
+    buckets: Vec<Bucket>,
     roots: Vec<Digest>,
+    /// Over the roots of the buckets.
+    top: MerkleTree,
     stale: Vec<bool>,
 }
 
 impl Default for StateTree {
     fn default() -> Self {
+        let roots = vec![Digest::ZERO; LEDGER_BUCKETS];
         Self {
-            buckets: vec![BTreeMap::new(); BUCKETS],
-            roots: vec![Digest::ZERO; BUCKETS],
-            stale: vec![false; BUCKETS],
+            buckets: vec![Arc::default(); LEDGER_BUCKETS],
+            top: MerkleTree::new(&roots),
+            roots,
+            stale: vec![false; LEDGER_BUCKETS],
         }
     }
 }
@@ -97,28 +39,30 @@ impl Default for StateTree {
 impl StateTree {
     /// Sets or removes an entry.
     pub(crate) fn set(&mut self, table: EntryTable, key: Vec<u8>, value: Option<&[u8]>) {
-        let bucket = bucket_of(table, &key);
-        let leaf = value.map(|value| leaf_of(table, &key, value));
+        let bucket = entry_bucket(table, &key);
+        let leaf = value.map(|value| entry_leaf(table, &key, value));
+        let leaves = Arc::make_mut(&mut self.buckets[bucket]);
         let before = match leaf {
-            Some(leaf) => self.buckets[bucket].insert((table, key), leaf),
-            None => self.buckets[bucket].remove(&(table, key)),
+            Some(leaf) => leaves.insert((table, key), leaf),
+            None => leaves.remove(&(table, key)),
         };
         self.stale[bucket] |= before != leaf;
     }
 
     /// The root over everything set so far.
     pub(crate) fn root(&mut self) -> Digest {
-        for bucket in 0..BUCKETS {
+        for bucket in 0..LEDGER_BUCKETS {
             if std::mem::take(&mut self.stale[bucket]) {
                 self.roots[bucket] = merkle::root(&self.leaves(bucket));
+                self.top.set(bucket as u64, &self.roots[bucket]);
             }
         }
-        merkle::root(&self.roots)
+        self.top.root()
     }
 
     /// The proof of an entry under the last [`StateTree::root`].
     pub(crate) fn prove(&self, table: EntryTable, key: Vec<u8>) -> Option<EntryProof> {
-        let bucket = bucket_of(table, &key);
+        let bucket = entry_bucket(table, &key);
         let key = (table, key);
         let index = self.buckets[bucket]
             .keys()
@@ -126,29 +70,11 @@ impl StateTree {
         Some(EntryProof {
             leaf: MerkleTree::new(&self.leaves(bucket)).path(index as u64)?,
             bucket_root: self.roots[bucket],
-            bucket: MerkleTree::new(&self.roots).path(bucket as u64)?,
+            bucket: self.top.path(bucket as u64)?,
         })
     }
 
     fn leaves(&self, bucket: usize) -> Vec<Digest> {
         self.buckets[bucket].values().copied().collect()
     }
-}
-
-fn bucket_of(table: EntryTable, key: &[u8]) -> usize {
-    let digest = Domain::LedgerEntry
-        .hasher()
-        .part(&[table as u8])
-        .part(key)
-        .digest();
-    usize::from(digest.0[0])
-}
-
-fn leaf_of(table: EntryTable, key: &[u8], value: &[u8]) -> Digest {
-    Domain::LedgerEntry
-        .hasher()
-        .part(&[table as u8])
-        .part(key)
-        .part(value)
-        .digest()
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use bincode::{Decode, Encode};
 use conclave_ledger::Ledger;
 use conclave_types::{
-    AccountId, Block, BlockHeader, CommitCertificate, Envelope, EnvelopeId, Genesis, Height,
-    Receipt, RollupId,
+    AccountId, Block, BlockHeader, CommitCertificate, Digest, Envelope, EnvelopeId, Genesis,
+    Height, Receipt, RollupId, StreamLink,
 };
 use tokio::sync::watch;
 
@@ -20,6 +21,24 @@ pub struct CertifiedBlock {
     pub tail: Vec<BlockHeader>,
     /// Covers the last of the tail, or the block itself.
     pub certificate: CommitCertificate,
+}
+
+/// A ledger whose root a final block's header names.
+#[derive(Debug, Clone)]
+pub struct NamedLedger {
+    /// The ledger.
+    pub ledger: Arc<Ledger>,
+    /// The height of the block that names it.
+    pub named_by: Height,
+}
+
+/// What one height adds to a rollup's chain of digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct StoredLink {
+    /// The link.
+    pub link: StreamLink,
+    /// The stream's digest after it.
+    pub digest: Digest,
 }
 
 /// What became of a prover's jobs so far.
@@ -77,6 +96,15 @@ pub trait Backend: Send + Sync + 'static {
             .map(Height)
             .find(|height| self.delivery(rollup, *height).is_some())
     }
+
+    /// The ledger that the last executed block names; `None` until there is one here.
+    fn named_ledger(&self) -> Option<NamedLedger>;
+
+    /// The first links of a rollup's stream in `from..=to`, ascending, at most `limit`.
+    fn links(&self, rollup: RollupId, from: Height, to: Height, limit: usize) -> Vec<StoredLink>;
+
+    /// The last link of a rollup's stream up to `to`.
+    fn last_link(&self, rollup: RollupId, to: Height) -> Option<StoredLink>;
 
     /// Ledger events of one height, in order.
     fn events(&self, height: Height) -> Vec<conclave_sdk::api::EventView>;

@@ -63,8 +63,9 @@ pub enum CeremonyError {
     Address { address: String },
 }
 
+/// What the ceremony's participants say to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-enum Word {
+pub enum Word {
     /// A message of the key generation.
     Generation(Vec<u8>),
     /// The sender has everything and ended with this transcript.

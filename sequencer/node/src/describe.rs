@@ -7,40 +7,20 @@ use conclave_types::ProofSystem;
 /// A code and its reason.
 type Failure = (String, String);
 
-/// The word for an outcome in a rollup's stream.
-pub(crate) fn outcome(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Refused(disposition) => disposition_word(disposition),
-        Outcome::Void => "void",
-        Outcome::Held => "held",
-        Outcome::Malformed => "malformed",
-        Outcome::UndecryptableBody => "undecryptable",
-        Outcome::Undecodable => "undecodable",
-        Outcome::Delivered { .. } => "opened",
-        Outcome::Done => "done",
-        Outcome::Failed(_) => "failed",
-    }
-}
-
-fn disposition_word(disposition: &Disposition) -> &'static str {
-    match disposition {
-        Disposition::Accepted { .. } => "accepted",
-        Disposition::Void { .. } => "void",
-        Disposition::Duplicate => "duplicate",
-        Disposition::SequenceTooOld => "sequence_too_old",
-        Disposition::Unpaid => "unpaid",
-        Disposition::Expired => "expired",
-        Disposition::ExpiryTooFar => "expiry_too_far",
-        Disposition::WrongEpoch => "wrong_epoch",
-    }
-}
-
 /// Where an envelope ended, with code and reason if it had no effect.
 pub(crate) fn fate(outcome: &Outcome) -> (EnvelopeStage, Option<Failure>) {
     let failure = |code: &str, reason: &str| Some((code.to_owned(), reason.to_owned()));
     match outcome {
         Outcome::Delivered { .. } | Outcome::Done => (EnvelopeStage::Opened, None),
         Outcome::Held => (EnvelopeStage::Ordered, None),
+        Outcome::Inconsistent => (
+            EnvelopeStage::Rejected,
+            failure(
+                "CV-SEQ-029",
+                "the validator that batched it coded no bodies; the fee was given back, submit it \
+                 to another validator under a new sequence number",
+            ),
+        ),
         Outcome::Malformed => (
             EnvelopeStage::Malformed,
             failure(
@@ -124,6 +104,8 @@ pub(crate) fn event_kind(event: &LedgerEvent) -> &'static str {
         LedgerEvent::StandbyCalled { .. } => "standby_called",
         LedgerEvent::JobOpened { .. } => "job_opened",
         LedgerEvent::Cancelled { .. } => "cancelled",
+        LedgerEvent::ValidatorSlashed { .. } => "validator_slashed",
+        LedgerEvent::BatchInconsistent { .. } => "batch_inconsistent",
         LedgerEvent::ProgramFrozen { .. } => "program_frozen",
     }
 }
@@ -230,6 +212,20 @@ pub(crate) fn event_text(event: &LedgerEvent) -> String {
         }
         LedgerEvent::JobOpened { auction } => format!("auction {auction}: open to all provers"),
         LedgerEvent::Cancelled { auction } => format!("auction {auction}: cancelled"),
+        LedgerEvent::ValidatorSlashed {
+            validator,
+            reporter,
+            to_reporter,
+            to_pool,
+            ..
+        } => format!(
+            "validator {validator} broke a rule of agreement and lost its bond: {to_reporter} to \
+             {}, {to_pool} to the pool",
+            short(reporter)
+        ),
+        LedgerEvent::BatchInconsistent { validator, to_pool } => format!(
+            "validator {validator} coded a batch falsely and lost its bond: {to_pool} to the pool"
+        ),
         LedgerEvent::ProgramFrozen { program, auction } => {
             format!("auction {auction}: two proofs differ, program {program} is frozen")
         }

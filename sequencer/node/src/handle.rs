@@ -4,26 +4,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use conclave_crypto::Committee;
-use conclave_ledger::{DeliveredEntry, Ledger, Outcome};
+use conclave_ledger::Ledger;
 use conclave_sdk::api::{
     DeliveredEnvelope, DeliveryView, EnvelopeStage, EnvelopeView, EventView, ProofView, StatusView,
+    SyncingView,
 };
 use conclave_sequencer::{
     DeliveryRecord, FateRecord, OpeningRecord, OutcomeRecord, ProofRecord, Refusal,
 };
 use conclave_types::{
-    AccountId, Batch, BatchId, BlockHeader, Envelope, EnvelopeId, Genesis, Height, ProofSystem,
-    Receipt, RollupId, ShareLane, Signers, TxIndex, codec,
+    AccountId, Batch, BatchId, BlockHeader, DeliveredEntry, Envelope, EnvelopeId, Genesis, Height,
+    ProofSystem, Receipt, RollupId, ShareLane, Signers, StreamOutcome, TxIndex, codec,
 };
 use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::{oneshot, watch};
 
-use crate::backend::{Backend, CertifiedBlock, Progress, ProverRecord};
+use crate::backend::{Backend, CertifiedBlock, NamedLedger, Progress, ProverRecord, StoredLink};
 use crate::describe;
 use crate::records::{self, BlockRecord, RECORD_BYTES_MAX};
 use crate::replica::Event;
 use crate::shell::{Shell, Stage, lock};
-use crate::store::{KeyRange, Snapshot, StoreError, Table, keys};
+use crate::store::{KeyRange, Row, Snapshot, StoreError, Table, keys};
 
 /// Headers followed at most to find the certificate that covers a block: a chain of uncertified
 /// blocks is as long as the views in a row that lost their commit votes.
@@ -211,6 +212,31 @@ impl Backend for NodeHandle {
         self.delivery_height(&range, true, Table::Deliveries)
     }
 
+    fn named_ledger(&self) -> Option<NamedLedger> {
+        lock(&self.shell.provable).newest()
+    }
+
+    fn links(&self, rollup: RollupId, from: Height, to: Height, limit: usize) -> Vec<StoredLink> {
+        let range = KeyRange::through(
+            &keys::rollup_height(rollup, from),
+            &keys::rollup_height(rollup, to),
+        );
+        let found = self.read(|snapshot| {
+            let rows = snapshot.range(Table::StreamLinks, &range, limit)?;
+            Ok(Some(rows.iter().filter_map(stored_link).collect()))
+        });
+        found.unwrap_or_default()
+    }
+
+    fn last_link(&self, rollup: RollupId, to: Height) -> Option<StoredLink> {
+        let range = KeyRange::through(
+            &keys::rollup_height(rollup, Height(0)),
+            &keys::rollup_height(rollup, to),
+        );
+        let row = self.read(|snapshot| snapshot.last(Table::StreamLinks, &range))?;
+        stored_link(&row)
+    }
+
     fn events(&self, height: Height) -> Vec<EventView> {
         let Some(outcome) = self.outcome(height) else {
             return Vec::new();
@@ -297,10 +323,20 @@ impl Backend for NodeHandle {
             finality_ms_p99: finality.map(|(_, p99)| p99),
             opening_ms_p50: opening.map(|(p50, _)| p50),
             opening_ms_p99: opening.map(|(_, p99)| p99),
+            syncing: lock(&self.shell.syncing).map(|syncing| SyncingView {
+                what: syncing.what.into(),
+                done: syncing.progress.done,
+                total: syncing.progress.total,
+                per_second: syncing.progress.parts_per_1000_s as f64 / 1000.0,
+                seconds_left: syncing.progress.seconds_left,
+            }),
         }
     }
 
     fn ready(&self) -> Result<(), String> {
+        if self.shell.joining.load(Ordering::Acquire) {
+            return Err("asking the other validators where to begin".into());
+        }
         let committee = Committee::from_genesis(&self.shell.genesis).map_err(|e| e.to_string())?;
         if !committee.has_quorum(&self.connected()) {
             return Err("not connected to a quorum of the committee".into());
@@ -318,10 +354,15 @@ impl Backend for NodeHandle {
     fn metrics(&self) -> String {
         let peers = self.connected().count() - 1;
         let pending = self.shell.writer.pending_bytes();
+        let syncing = lock(&self.shell.syncing).map(|syncing| syncing.progress);
         self.shell
             .metrics
-            .text(peers, pending, self.shell.transport.metrics())
+            .text(peers, pending, self.shell.transport.metrics(), syncing)
     }
+}
+
+fn stored_link((_, value): &Row) -> Option<StoredLink> {
+    codec::decode(value, RECORD_BYTES_MAX).ok()
 }
 
 /// A stored delivery with the envelopes it speaks of; nothing, rather than a part of it, while a
@@ -348,7 +389,7 @@ fn delivery_view(
             return Ok(None);
         };
         let transactions = match entry.outcome {
-            Outcome::Delivered {
+            StreamOutcome::Opened {
                 first,
                 transactions,
             } => {
@@ -361,13 +402,13 @@ fn delivery_view(
             id: entry.envelope.to_string(),
             payer: envelope.header.core.payer.to_string(),
             header: hex::encode(codec::encode(&envelope.header)),
-            outcome: describe::outcome(&entry.outcome).into(),
+            outcome: entry.outcome.name().into(),
             opening: placed.opening.map(|m| m.to_string()),
             body: placed.opening.map(|_| hex::encode(&envelope.body)),
             transactions: transactions.iter().map(hex::encode).collect(),
         });
     }
-    let malformed = |entry: &DeliveredEntry| entry.outcome == Outcome::Malformed;
+    let malformed = |entry: &DeliveredEntry| entry.outcome == StreamOutcome::Malformed;
     let evidence = match delivery.entries.iter().any(malformed) {
         true => {
             let key = keys::height_lane(delivery.height, ShareLane::Malformed);

@@ -14,16 +14,22 @@
 //! - Every queue from outside is bounded; what waits there makes peers and clients wait.
 
 pub mod backend;
+mod begin;
+mod catchup;
 pub mod ceremony;
 mod contents;
 mod describe;
+mod download;
 mod handle;
 pub mod http;
+mod join;
 mod metrics;
 mod node;
+mod provable;
 mod records;
 mod recovery;
 mod replica;
+mod reports;
 mod serve;
 mod shell;
 pub mod store;
@@ -33,5 +39,8 @@ mod workers;
 
 pub use handle::NodeHandle;
 pub use node::{Node, NodeConfig, NodeError, NodeKeys};
+pub use records::{BlockRecord, RECORD_BYTES_MAX, SnapshotManifest, SnapshotRecord};
 pub use recovery::RecoveryError;
 pub use replica::{Effect, Event, PeerMessage, Record, Replica};
+pub use reports::Reporter;
+pub use serve::{Request, Response};

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use conclave_sequencer::Published;
+use conclave_sequencer::{FetchProgress, Published};
 use conclave_types::Block;
 
 use crate::shell::lock;
@@ -126,6 +126,7 @@ impl Metrics {
         peers: usize,
         pending_bytes: usize,
         net: &transport::Metrics,
+        syncing: Option<FetchProgress>,
     ) -> String {
         let mut text = String::new();
         let mut add = |name: &str, kind: &str, help: &str, value: f64| {
@@ -159,6 +160,25 @@ impl Metrics {
             "gauge",
             "Time of the last final block.",
             get(&self.block_time_ms) / 1e3,
+        );
+        let syncing = syncing.unwrap_or_default();
+        add(
+            "syncing_parts_left",
+            "gauge",
+            "Parts that joining or catching up still waits for; 0 when it is over.",
+            syncing.total.saturating_sub(syncing.done) as f64,
+        );
+        add(
+            "syncing_parts_per_second",
+            "gauge",
+            "The rate at which they come.",
+            syncing.parts_per_1000_s as f64 / 1e3,
+        );
+        add(
+            "syncing_seconds_left",
+            "gauge",
+            "Until the end at this rate.",
+            syncing.seconds_left.unwrap_or(0) as f64,
         );
         add(
             "blocks_total",

@@ -1,10 +1,9 @@
 //! A validator: its threads, its tasks, and their end.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,25 +13,29 @@ use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{
     BlsCommittee, BlsCommitteeError, BlsSecret, Committee, CommitteeError, EdSecret,
 };
+use conclave_ledger::VoteKeys;
 use conclave_market::Verifier;
 use conclave_seal::{KeyError, KeyShares, SealScheme, Tdh2};
 use conclave_sequencer::{self as sequencing, OutcomeRecord, Sequencer, Tools};
-use conclave_types::{Genesis, ValidatorIndex, codec};
+use conclave_types::{Genesis, Height, ValidatorIndex, codec};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rand_core::{OsRng, RngCore};
 use tokio::sync::{mpsc, watch};
 
 use crate::backend::Progress;
+use crate::begin::{self, Beginning};
 use crate::contents::StoredContents;
 use crate::handle::NodeHandle;
 use crate::http::{self, HttpLimits, ServeError};
 use crate::metrics::Metrics;
+use crate::provable::Provable;
 use crate::records::RECORD_BYTES_MAX;
 use crate::recovery::{self, RecoveryError};
 use crate::replica::{Effect, Event, PeerMessage, Replica};
+use crate::reports::Reporter;
 use crate::serve::{self, Request};
-use crate::shell::{Shell, count};
-use crate::store::{Identity, KeyRange, Snapshot, Store, StoreError, StoreWriter, Table};
+use crate::shell::{Shell, count, lock};
+use crate::store::{Identity, KeyRange, Snapshot, StoreError, StoreWriter, Table, keys};
 use crate::transport::{
     self, IncomingRequest, PeerConfig, PeerEvent, Timing, Transport, TransportConfig,
     TransportError, TransportEvents, bounds,
@@ -47,14 +50,14 @@ const STORE_PENDING_BYTES: usize = 32 * 1024 * 1024;
 const REQUESTS_AT_ONCE: usize = 8;
 /// How long a stopping node waits for others to let go of its store.
 const RELEASE_WAIT: Duration = Duration::from_secs(5);
-/// Between looks whether the disk has caught up.
-const STORE_WAIT: Duration = Duration::from_millis(2);
 
 /// A validator's secrets.
 pub struct NodeKeys {
     pub bls: BlsSecret,
     pub transport: EdSecret,
     pub shares: KeyShares,
+    /// Pays for reporting misbehaviour of other validators; without it they are only logged.
+    pub account: Option<EdSecret>,
 }
 
 /// What a validator runs with.
@@ -108,11 +111,6 @@ pub enum NodeError {
         path: PathBuf,
         source: std::io::Error,
     },
-    /// The store was there at an earlier start.
-    #[error(
-        "[CV-NODE-007] {} is gone, and this validator has run before; put the store back, or let the committee replace this validator: with an empty store it could sign against its own votes", path.display()
-    )]
-    StoreGone { path: PathBuf },
     /// The system gives no threads.
     #[error("[CV-NODE-005] cannot start a thread: {source}; raise the limit of processes")]
     Thread { source: std::io::Error },
@@ -182,10 +180,11 @@ impl Node {
             validator: own,
         };
         let data_dir = config.data_dir.clone();
-        let store = tokio::task::spawn_blocking(move || open_store(&data_dir, identity));
-        let store = store.await.map_err(|error| NodeError::Stopped {
+        let opened = tokio::task::spawn_blocking(move || begin::open(&data_dir, identity));
+        let opened = opened.await.map_err(|error| NodeError::Stopped {
             reason: error.to_string(),
         })??;
+        let store = opened.store.clone();
         let snapshot = store.snapshot()?;
         let recovered = recovery::recover(&snapshot, &genesis)?;
 
@@ -198,6 +197,11 @@ impl Node {
             seal,
             verifier: config.verifier,
             contents: contents.clone(),
+            votes: VoteKeys {
+                chain: genesis.chain_id(),
+                committee: Arc::new(committee.clone()),
+                signatures: signatures.clone(),
+            },
         };
         let thread_error = |source| NodeError::Thread { source };
         let (stop, stopped) = watch::channel(None);
@@ -208,6 +212,10 @@ impl Node {
             executed: recovered.sequencing.height,
         });
         let (release, released) = tokio::sync::oneshot::channel();
+        let (closing, closed) = watch::channel(false);
+        let ledger = recovered.sequencing.ledger.clone();
+        let provers = prover_records(&snapshot, ledger.height())?;
+        let beginning = Beginning::new(opened, recovered);
         let shell = Arc::new(Shell {
             own,
             store,
@@ -220,25 +228,24 @@ impl Node {
             answers: Mutex::new(HashMap::new()),
             stages: Mutex::new(HashMap::new()),
             timeline: Mutex::default(),
-            ledger: Mutex::new(recovered.sequencing.ledger.clone()),
+            ledger: Mutex::new(ledger.clone()),
+            provable: Mutex::new(Provable::new(ledger)),
             progress,
-            provers: Mutex::new(prover_records(&snapshot)?),
+            provers: Mutex::new(provers),
             stop,
             outstanding: AtomicUsize::new(0),
             committed: AtomicU64::new(committed.0),
             fetching: Mutex::default(),
+            committee,
+            signatures,
+            syncing: Mutex::default(),
+            joining: AtomicBool::new(beginning.joins()),
+            closing: closed.clone(),
             genesis,
             _released: release,
         });
         contents.attach(&shell);
-        let core_thread = core(
-            &shell,
-            committee,
-            signatures,
-            config.keys.transport,
-            recovered,
-            clock,
-        );
+        let keys = (config.keys.transport, config.keys.account);
         let (stop_core, stop_signal) = bounded(1);
         let (end, ended) = tokio::sync::oneshot::channel();
         let spawned = {
@@ -246,7 +253,10 @@ impl Node {
             thread::Builder::new()
                 .name("conclave-core".into())
                 .spawn(move || {
-                    core_thread(&shell, &inner, &outer, &stop_signal);
+                    if let Some(recovered) = beginning.finish(&shell, &stop_signal) {
+                        let run = core(&shell, keys, recovered, clock);
+                        run(&shell, &inner, &outer, &stop_signal);
+                    }
                     // Nobody waits any more once the node was dropped.
                     let _ = end.send(());
                 })
@@ -261,7 +271,6 @@ impl Node {
                 }
             });
         }
-        let (closing, closed) = watch::channel(false);
         let handle = Arc::new(NodeHandle::new(shell.clone(), ingress));
         let limits = HttpLimits::default();
         let router = http::router(handle.clone(), limits.clone(), closed.clone());
@@ -341,25 +350,6 @@ impl Node {
     }
 }
 
-/// Opens the store, or creates it at the first start. A store that was there once and is gone is
-/// not made anew: the validator would have forgotten what it signed.
-fn open_store(data_dir: &Path, identity: Identity) -> Result<Store, NodeError> {
-    let path = data_dir.join("node.redb");
-    let mark = data_dir.join("node.started");
-    if mark.exists() && !path.exists() {
-        return Err(NodeError::StoreGone { path });
-    }
-    let store = Store::open_or_create(&path, identity)?;
-    let marked = File::create(&mark)
-        .and_then(|file| file.sync_all())
-        .and_then(|()| File::open(data_dir)?.sync_all());
-    marked.map_err(|source| NodeError::DataDir {
-        path: data_dir.into(),
-        source,
-    })?;
-    Ok(store)
-}
-
 /// The wall clock, taken once and moved on by the monotonic one, so that it never goes back.
 #[derive(Clone, Copy)]
 struct Clock {
@@ -414,17 +404,20 @@ fn peers(
     Ok(config.collect())
 }
 
+/// Counts up to the ledger's height; what is executed again is counted then.
 fn prover_records(
     snapshot: &Snapshot,
+    height: Height,
 ) -> Result<BTreeMap<conclave_types::AccountId, crate::backend::ProverRecord>, NodeError> {
     let mut records = BTreeMap::new();
-    let mut range = KeyRange::all();
+    let last = keys::height(height);
+    let mut range = KeyRange::through(&keys::height(Height(0)), &last);
     loop {
         let page = snapshot.range(Table::Events, &range, 1024)?;
-        let Some((last, _)) = page.last() else {
+        let Some((key, _)) = page.last() else {
             return Ok(records);
         };
-        range = KeyRange::after(last);
+        range = KeyRange::after(key).up_to(&last);
         for (_, value) in &page {
             let outcome: OutcomeRecord =
                 codec::decode(value, RECORD_BYTES_MAX).map_err(|error| RecoveryError::Damaged {
@@ -441,14 +434,13 @@ fn prover_records(
 /// Builds the replica and returns the loop that owns it.
 fn core(
     shell: &Arc<Shell>,
-    committee: Committee,
-    signatures: Arc<BlsCommittee>,
-    transport_key: EdSecret,
+    (transport_key, account_key): (EdSecret, Option<EdSecret>),
     recovered: recovery::Recovered,
     clock: Clock,
-) -> impl FnOnce(&Arc<Shell>, &Receiver<Event>, &Receiver<Event>, &Receiver<()>) + Send + 'static {
+) -> impl FnOnce(&Arc<Shell>, &Receiver<Event>, &Receiver<Event>, &Receiver<()>) + use<> {
     let genesis = &shell.genesis;
-    let chain = genesis.chain_id();
+    let (committee, signatures) = (shell.committee.clone(), shell.signatures.clone());
+    let (chain, epoch) = (genesis.chain_id(), committee.epoch);
     let engine = Engine::new(
         EngineConfig {
             chain,
@@ -457,20 +449,25 @@ fn core(
             parameters: genesis.consensus.clone(),
             genesis_time: genesis.time,
         },
-        signatures.clone(),
+        signatures,
         recovered.agreement,
     );
     let config = sequencing::Config {
         chain,
-        epoch: committee.epoch,
+        epoch,
         index: shell.own,
         committee,
         order_deadline_blocks: genesis.consensus.order_deadline_blocks,
-        signatures,
-        receipts: Box::new(move |message| transport_key.sign(message)),
+        sign: Box::new(move |message| transport_key.sign(message)),
     };
     let (sequencer, initial) = Sequencer::new(config, recovered.sequencing, clock.now());
-    let mut replica = Replica::new(engine, sequencer, initial);
+    let reporter = account_key.map(|key| Reporter {
+        chain,
+        epoch,
+        account: key.account(),
+        sign: Box::new(move |message| key.sign(message)),
+    });
+    let mut replica = Replica::new(engine, sequencer, initial, reporter);
     let replay = recovered.replay;
     move |shell, inner, outer, stop| {
         let mut wake = None;
@@ -495,6 +492,7 @@ fn core(
         };
         // What was final before the stop is executed again before anything new.
         for (block, certificate) in replay {
+            lock(&shell.provable).committed(&block.header);
             let input = sequencing::Input::Committed {
                 blocks: vec![block],
                 certificate,
@@ -561,8 +559,8 @@ fn receive_class(
                     PeerMessage::Sequencing(sequencing::Message::Batch(_))
                 );
                 // What is taken in must be written; a disk that cannot follow slows the peers.
-                while batch && shell.writer.pending_bytes() > STORE_PENDING_BYTES {
-                    thread::sleep(STORE_WAIT);
+                if batch {
+                    shell.writer.wait_for_room(STORE_PENDING_BYTES);
                 }
                 if ingress.send(Event::Peer { from, message }).is_err() {
                     return;

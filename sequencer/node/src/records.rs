@@ -4,29 +4,67 @@ use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 use conclave_consensus as agreement;
-use conclave_sequencer as sequencing;
+use conclave_sequencer::{self as sequencing, DeliveryRecord};
 use conclave_types::{
-    AuctionId, Block, BlockId, CommitCertificate, Envelope, Height, ProofSystem, ValidatorIndex,
-    limits,
+    AuctionId, Block, BlockId, CommitCertificate, Digest, Domain, Envelope, Height, ProofSystem,
+    RollupId, StreamLink, ValidatorIndex, codec, limits,
 };
 
+use crate::backend::StoredLink;
 use crate::replica::Record;
 use crate::store::{KeyRange, Table, WriteBatch, keys};
 
-/// Ledger snapshots kept: the last one, and the one before in case it is the one that a crash
-/// interrupted.
+/// How far back every ledger snapshot is kept: as far as headers may trail behind execution, so that
+/// recovery finds one at or below the ledger that the last header names.
 const SNAPSHOTS_KEPT_BLOCKS: u64 = 64;
+/// Of those before, the last two whose heights are multiples of this stay, so that a joining node
+/// has time to fetch a large one.
+const SNAPSHOTS_SERVED_BLOCKS: u64 = 512;
+/// Bytes of one piece of a snapshot: an eighth of what an answer may hold.
+pub(crate) const SNAPSHOT_PIECE_BYTES: usize = 1024 * 1024;
+/// Bytes of a whole snapshot that is put together: what a node can hold in memory twice.
+pub(crate) const SNAPSHOT_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// A committed block and the certificate that made it final, maybe a descendant's.
 #[derive(Debug, Clone, Encode, Decode)]
-pub(crate) struct BlockRecord {
+pub struct BlockRecord {
     pub(crate) block: Block,
     pub(crate) certificate: CommitCertificate,
 }
 
+/// What a snapshot is made of. All validators make the same one at the same height.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SnapshotManifest {
+    pub height: Height,
+    /// The root of the ledger in it.
+    pub root: Digest,
+    /// Bytes of all pieces.
+    pub bytes: u64,
+    /// The digest of each piece; all but the last are of [`SNAPSHOT_PIECE_BYTES`].
+    pub pieces: Vec<Digest>,
+}
+
+impl SnapshotManifest {
+    /// What validators compare.
+    pub fn digest(&self) -> Digest {
+        Domain::SnapshotPiece.digest(&codec::encode(self))
+    }
+
+    /// Whether it can be of a snapshot at all.
+    pub fn is_plausible(&self) -> bool {
+        let bytes = usize::try_from(self.bytes).unwrap_or(usize::MAX);
+        bytes <= SNAPSHOT_BYTES_MAX && self.pieces.len() == bytes.div_ceil(SNAPSHOT_PIECE_BYTES)
+    }
+
+    /// Whether these bytes are the piece of this number.
+    pub fn fits(&self, piece: usize, bytes: &[u8]) -> bool {
+        self.pieces.get(piece) == Some(&Domain::SnapshotPiece.digest(bytes))
+    }
+}
+
 /// The ledger as of a height, the sealed bids it holds, and what was ordered.
 #[derive(Debug, Clone, Default, Encode, Decode)]
-pub(crate) struct SnapshotRecord {
+pub struct SnapshotRecord {
     pub(crate) ledger: Vec<u8>,
     pub(crate) held: Vec<Envelope>,
     /// Sequence numbers of ordered batches, by author.
@@ -34,7 +72,7 @@ pub(crate) struct SnapshotRecord {
 }
 
 /// Bytes of a stored block or batch, for decoding what we wrote ourselves.
-pub(crate) const RECORD_BYTES_MAX: usize = 4 * limits::BATCH_BYTES_MAX;
+pub const RECORD_BYTES_MAX: usize = 4 * limits::BATCH_BYTES_MAX;
 
 /// Adds a record to a batch of writes.
 pub(crate) fn put(batch: &mut WriteBatch, record: &Record) {
@@ -84,17 +122,7 @@ fn put_sequencing(batch: &mut WriteBatch, write: &sequencing::Write) {
             rollup,
             height,
             record,
-        } => {
-            batch.put_value(
-                Table::Deliveries,
-                keys::rollup_height(*rollup, *height),
-                record,
-            );
-            if !record.delivery.transactions.is_empty() {
-                let key = keys::rollup_index(*rollup, record.delivery.first);
-                batch.put_value(Table::TxHeights, key, height);
-            }
-        }
+        } => put_delivery(batch, *rollup, *height, record),
         Write::Fate(id, record) => batch.put_value(Table::EnvelopeStatus, id.as_bytes(), record),
         Write::Outcome { height, record } => {
             batch.put_value(Table::Events, keys::height(*height), record);
@@ -120,15 +148,73 @@ fn put_sequencing(batch: &mut WriteBatch, write: &sequencing::Write) {
                 held,
                 ordered: ordered.clone(),
             };
-            batch.put_value(Table::LedgerSnapshots, keys::height(*height), &record);
-            let oldest = Height(height.0.saturating_sub(SNAPSHOTS_KEPT_BLOCKS));
-            let outdated = KeyRange::between(&[], &keys::height(oldest));
-            batch.delete_range(Table::LedgerSnapshots, outdated);
+            put_snapshot(batch, *height, ledger.root(), &record);
+            drop_snapshots(batch, *height);
         }
     }
 }
 
-fn put_block(batch: &mut WriteBatch, block: &Arc<Block>, certificate: &CommitCertificate) {
+/// A snapshot, in pieces.
+pub(crate) fn put_snapshot(
+    batch: &mut WriteBatch,
+    height: Height,
+    root: Digest,
+    record: &SnapshotRecord,
+) {
+    let bytes = codec::encode(record);
+    let mut pieces = Vec::new();
+    for (number, piece) in (0..).zip(bytes.chunks(SNAPSHOT_PIECE_BYTES)) {
+        pieces.push(Domain::SnapshotPiece.digest(piece));
+        let key = keys::height_number(height, number);
+        batch.put(Table::SnapshotPieces, key, piece);
+    }
+    let manifest = SnapshotManifest {
+        height,
+        root,
+        bytes: bytes.len() as u64,
+        pieces,
+    };
+    batch.put_value(Table::LedgerSnapshots, keys::height(height), &manifest);
+}
+
+/// Removes the snapshots that the one of `newest` makes superfluous.
+fn drop_snapshots(batch: &mut WriteBatch, newest: Height) {
+    let recent = newest.0.saturating_sub(SNAPSHOTS_KEPT_BLOCKS);
+    let served = recent.saturating_sub(1) / SNAPSHOTS_SERVED_BLOCKS * SNAPSHOTS_SERVED_BLOCKS;
+    let before = served.saturating_sub(SNAPSHOTS_SERVED_BLOCKS);
+    for (after, end) in [(0, before), (before + 1, served), (served + 1, recent)] {
+        let range = KeyRange::between(&keys::height(Height(after)), &keys::height(Height(end)));
+        batch.delete_range(Table::LedgerSnapshots, range.clone());
+        batch.delete_range(Table::SnapshotPieces, range);
+    }
+}
+
+/// A delivery, with what finds it by transaction and what it adds to its stream's digest.
+pub(crate) fn put_delivery(
+    batch: &mut WriteBatch,
+    rollup: RollupId,
+    height: Height,
+    record: &DeliveryRecord,
+) {
+    let key = keys::rollup_height(rollup, height);
+    batch.put_value(Table::Deliveries, key, record);
+    let delivery = &record.delivery;
+    let stored = StoredLink {
+        link: StreamLink::new(height, &delivery.entries),
+        digest: delivery.digest,
+    };
+    batch.put_value(Table::StreamLinks, key, &stored);
+    if !delivery.transactions.is_empty() {
+        let key = keys::rollup_index(rollup, delivery.first);
+        batch.put_value(Table::TxHeights, key, &height);
+    }
+}
+
+pub(crate) fn put_block(
+    batch: &mut WriteBatch,
+    block: &Arc<Block>,
+    certificate: &CommitCertificate,
+) {
     let height = block.header.height;
     let record = BlockRecord {
         block: block.as_ref().clone(),

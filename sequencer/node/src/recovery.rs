@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use conclave_consensus::{self as agreement, ANCESTRY_BLOCKS, SafetyState};
 use conclave_ledger::Ledger;
-use conclave_sequencer::{self as sequencing, LedgerReference, OutcomeRecord, ROOTS_KEPT};
+use conclave_sequencer::{
+    self as sequencing, LedgerReference, OutcomeRecord, ROOTS_KEPT, SNAPSHOT_BLOCKS,
+};
 use conclave_types::{
     Batch, BatchRef, Block, CommitCertificate, Digest, Envelope, Genesis, Height, codec,
 };
 
-use crate::records::{BODY, BlockRecord, RECORD_BYTES_MAX, SnapshotRecord};
+use crate::records::{
+    BODY, BlockRecord, RECORD_BYTES_MAX, SNAPSHOT_BYTES_MAX, SnapshotManifest, SnapshotRecord,
+};
 use crate::store::{KeyRange, Row, Snapshot, StoreError, Table, keys};
 
 /// Rows read at a time.
 const PAGE_ROWS: usize = 1024;
-/// A snapshot of the ledger with its held bids.
-const SNAPSHOT_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// A store that does not hold what it must.
 #[derive(Debug, thiserror::Error)]
@@ -26,14 +28,14 @@ pub enum RecoveryError {
     Store(#[from] StoreError),
     /// A record is missing or wrong.
     #[error(
-        "[CV-NODE-020] the store is damaged: {what}; restore it from a backup of the same moment, or remove this validator: never start it with an emptied store under the same keys"
+        "[CV-NODE-020] the store is damaged: {what}; replace the disk if it fails, move the data directory away, and start again: the node then joins anew from its peers, and votes only where it cannot have voted before"
     )]
     Damaged { what: String },
 }
 
 /// Everything that the cores start from.
 pub(crate) struct Recovered {
-    /// `None` for a validator that never ran.
+    /// `None` without a safety state: the node never ran, or lost everything.
     pub(crate) agreement: Option<agreement::Recovered>,
     pub(crate) sequencing: sequencing::Recovered,
     /// Final blocks after the ledger's height, to be executed again.
@@ -43,7 +45,7 @@ pub(crate) struct Recovered {
 /// Reads the store.
 pub(crate) fn recover(snapshot: &Snapshot, genesis: &Genesis) -> Result<Recovered, RecoveryError> {
     let committed = last_height(snapshot, Table::Blocks)?;
-    let (height, ledger, base) = ledger(snapshot, genesis)?;
+    let (height, ledger, base) = ledger(snapshot, genesis, committed)?;
     if height > committed {
         return Err(damaged(format!(
             "the ledger is at {height}, the blocks end at {committed}"
@@ -76,7 +78,7 @@ pub(crate) fn recover(snapshot: &Snapshot, genesis: &Genesis) -> Result<Recovere
         committed,
     };
     Ok(Recovered {
-        agreement: agreement(snapshot, genesis, committed)?,
+        agreement: agreement(snapshot, committed)?,
         sequencing,
         replay,
     })
@@ -84,13 +86,16 @@ pub(crate) fn recover(snapshot: &Snapshot, genesis: &Genesis) -> Result<Recovere
 
 fn agreement(
     snapshot: &Snapshot,
-    genesis: &Genesis,
     committed: Height,
 ) -> Result<Option<agreement::Recovered>, RecoveryError> {
     let safety: Option<SafetyState> = snapshot.get_value(Table::Safety, keys::SAFETY)?;
-    if safety.is_none() && committed.0 == 0 {
-        return Ok(None);
-    }
+    let Some(safety) = safety else {
+        // It is written before, or with, the first block.
+        return match committed.0 {
+            0 => Ok(None),
+            _ => Err(damaged("the safety state is missing".into())),
+        };
+    };
     let first = committed.0.saturating_sub(ANCESTRY_BLOCKS as u64) + 1;
     let mut certificate = None;
     let mut headers = Vec::new();
@@ -100,29 +105,66 @@ fn agreement(
         certificate = Some(record.certificate);
     }
     Ok(Some(agreement::Recovered {
-        // Somebody who has only synced so far has blocks and no signatures.
-        safety: safety.unwrap_or_else(|| SafetyState::genesis(genesis.chain_id())),
+        safety,
         committed: headers,
         certificate,
         blocks: values(snapshot, Table::PendingBlocks)?,
     }))
 }
 
+/// The ledger to go on from: the newest at or below the one that the last final header names, so
+/// that it is passed again and clients can be shown proofs from it. When there is none (headers trail
+/// by more than snapshots are kept, or this node joined with a newer one), the newest there is;
+/// proofs resume once headers catch up.
 fn ledger(
     snapshot: &Snapshot,
     genesis: &Genesis,
+    committed: Height,
 ) -> Result<(Height, Ledger, SnapshotRecord), RecoveryError> {
-    let Some((key, value)) = snapshot.last(Table::LedgerSnapshots, &KeyRange::all())? else {
+    let named = match committed.0 {
+        0 => Height(0),
+        _ => block(snapshot, committed)?.block.header.ledger_height,
+    };
+    let up_to_named = KeyRange::through(&keys::height(Height(0)), &keys::height(named));
+    let from_start =
+        named.0 < SNAPSHOT_BLOCKS && snapshot.contains(Table::Blocks, keys::height(Height(1)))?;
+    let found = match snapshot.last(Table::LedgerSnapshots, &up_to_named)? {
+        None if !from_start => snapshot.last(Table::LedgerSnapshots, &KeyRange::all())?,
+        found => found,
+    };
+    let Some((key, value)) = found else {
         let nothing = SnapshotRecord::default();
         return Ok((Height(0), Ledger::genesis(genesis), nothing));
     };
-    let record: SnapshotRecord = codec::decode(&value, SNAPSHOT_BYTES_MAX)
+    let height =
+        keys::parse_height(&key).ok_or_else(|| damaged("the key of a ledger snapshot".into()))?;
+    let manifest: SnapshotManifest = codec::decode(&value, RECORD_BYTES_MAX)
+        .map_err(|error| damaged(format!("a ledger snapshot: {error}")))?;
+    let mut bytes = Vec::new();
+    for piece in 0..manifest.pieces.len() {
+        let key = keys::height_number(height, piece as u32);
+        let part = snapshot.get(Table::SnapshotPieces, key)?;
+        bytes.extend(part.ok_or_else(|| damaged(format!("piece {piece} of a ledger snapshot")))?);
+    }
+    let (record, ledger) = assemble(&manifest, &bytes)?;
+    Ok((height, ledger, record))
+}
+
+/// The ledger in a snapshot's bytes, and what comes with it.
+pub(crate) fn assemble(
+    manifest: &SnapshotManifest,
+    bytes: &[u8],
+) -> Result<(SnapshotRecord, Ledger), RecoveryError> {
+    let record: SnapshotRecord = codec::decode(bytes, SNAPSHOT_BYTES_MAX)
         .map_err(|error| damaged(format!("a ledger snapshot: {error}")))?;
     let ledger = Ledger::restore(&record.ledger)
         .map_err(|error| damaged(format!("a ledger snapshot: {error}")))?;
-    let height =
-        keys::parse_height(&key).ok_or_else(|| damaged("the key of a ledger snapshot".into()))?;
-    Ok((height, ledger, record))
+    if ledger.root() != manifest.root || ledger.height() != manifest.height {
+        return Err(damaged(
+            "a ledger snapshot is not of its own height and root".into(),
+        ));
+    }
+    Ok((record, ledger))
 }
 
 fn roots(snapshot: &Snapshot, height: Height) -> Result<Vec<(Height, Digest)>, RecoveryError> {

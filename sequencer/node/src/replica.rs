@@ -11,10 +11,13 @@ use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 use conclave_consensus::{self as agreement, Engine, Evidence, Now, Step};
+use conclave_ledger::Ledger;
 use conclave_sequencer::{self as sequencing, Done, Fetch, Published, Refusal, Sequencer, Work};
 use conclave_types::{
     Block, BlockId, CommitCertificate, Envelope, EnvelopeId, Height, Receipt, ValidatorIndex,
 };
+
+use crate::reports::{REPORT_TICKET, Reporter, Reports};
 
 /// What validators send to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -125,6 +128,7 @@ pub struct Replica {
     engine_wake: u64,
     sequencer_wake: u64,
     announced_wake: u64,
+    reports: Reports,
     /// What creating the sequencer asked for; carried out at the start.
     initial: Vec<sequencing::Action>,
 }
@@ -136,14 +140,21 @@ enum Inner {
 }
 
 impl Replica {
-    /// Puts the two together. `initial` is what creating the sequencer asked for.
-    pub fn new(engine: Engine, sequencer: Sequencer, initial: Vec<sequencing::Action>) -> Self {
+    /// Puts the two together. `initial` is what creating the sequencer asked for. Evidence against
+    /// validators goes to the ledger if there is a `reporter` to pay for it.
+    pub fn new(
+        engine: Engine,
+        sequencer: Sequencer,
+        initial: Vec<sequencing::Action>,
+        reporter: Option<Reporter>,
+    ) -> Self {
         Self {
             engine,
             sequencer,
             engine_wake: u64::MAX,
             sequencer_wake: u64::MAX,
             announced_wake: u64::MAX,
+            reports: Reports::new(reporter),
             initial,
         }
     }
@@ -289,6 +300,11 @@ impl Replica {
                     validator,
                     evidence,
                 } => {
+                    if let Evidence::Proof(proof) = evidence.as_ref() {
+                        self.reports.add(*proof);
+                        let ledger = Arc::clone(self.sequencer.ledger());
+                        self.report(&ledger, inner);
+                    }
                     let what = format!("{evidence:?}");
                     let evidence = Some(evidence);
                     effects.push(Effect::Misbehaviour {
@@ -313,6 +329,16 @@ impl Replica {
         if !step.writes.is_empty() || !then.is_empty() {
             let records = step.writes.into_iter().map(Record::Agreement).collect();
             effects.push(Effect::Durable { records, then });
+        }
+    }
+
+    /// Submits the reports of misbehaviour that are due.
+    fn report(&mut self, ledger: &Ledger, inner: &mut VecDeque<Inner>) {
+        for envelope in self.reports.due(ledger) {
+            inner.push_back(Inner::ToSequencer(sequencing::Input::Submit {
+                ticket: REPORT_TICKET,
+                envelope: Box::new(envelope),
+            }));
         }
     }
 
@@ -346,6 +372,11 @@ impl Replica {
                 Action::Broadcast(message) => {
                     effects.push(Effect::Broadcast(PeerMessage::Sequencing(message)));
                 }
+                // Nobody waits for a report: it is made again until the ledger shows its effect.
+                Action::Answer {
+                    ticket: REPORT_TICKET,
+                    ..
+                } => {}
                 Action::Answer { ticket, answer } => {
                     effects.push(Effect::Answer { ticket, answer });
                 }
@@ -373,7 +404,10 @@ impl Replica {
                 }
                 Action::Work(work) => effects.push(Effect::Work(work)),
                 Action::Fetch(fetch) => effects.push(Effect::Fetch(fetch)),
-                Action::Executed(published) => effects.push(Effect::Executed(published)),
+                Action::Executed(published) => {
+                    self.report(&published.ledger, inner);
+                    effects.push(Effect::Executed(published));
+                }
                 Action::Finalised { height, envelopes } => {
                     effects.push(Effect::Finalised { height, envelopes });
                 }

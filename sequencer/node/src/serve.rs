@@ -1,23 +1,35 @@
 //! What validators ask of each other's stores.
 
 use bincode::{Decode, Encode};
+use conclave_consensus::{SafetyState, Standing};
+use conclave_market::OrderedTransaction;
 use conclave_sequencer::OpeningRecord;
 use conclave_types::{
-    Batch, BatchId, Block, BlockId, CommitCertificate, Height, ShareBundle, ShareLane, codec,
+    Batch, BatchId, Block, BlockId, CommitCertificate, Height, Range, ShareBundle, ShareLane,
+    codec, limits,
 };
 
-use crate::records::{BlockRecord, RECORD_BYTES_MAX};
+use crate::contents;
+use crate::records::{BlockRecord, RECORD_BYTES_MAX, SnapshotManifest};
 use crate::store::{KeyRange, Snapshot, StoreError, Table, keys};
 use crate::transport::bounds;
 
-/// Blocks in one answer; further ones are asked for again.
-const BLOCKS_MAX: u64 = 128;
+/// Blocks in one answer, unless none of them has a certificate of its own; further ones are asked for
+/// again.
+pub(crate) const BLOCKS_MAX: u64 = 128;
 /// Bytes of blocks after which an answer ends, so that one more of the largest still fits.
 const BLOCKS_BYTES: usize = bounds::RESPONSE_BYTES_MAX / 2;
+/// What an answer holds besides its blocks: the tag, their number, the certificate.
+const ANSWER_SLACK_BYTES: usize = 4096;
+
+/// Ledger snapshots named in one answer; fewer are kept.
+const SNAPSHOTS_MAX: usize = 16;
+/// Blocks that are not final read at a time.
+const PENDING_PAGE: usize = 64;
 
 /// A question.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub(crate) enum Request {
+pub enum Request {
     /// A block, final or not.
     Block(BlockId),
     /// Final blocks from this height on.
@@ -26,11 +38,19 @@ pub(crate) enum Request {
     Batch(BatchId),
     /// The asked validator's own shares of a lane that it has opened.
     Shares { height: Height, lane: ShareLane },
+    /// Where the asked validator stands in agreement.
+    Standing,
+    /// The ledger snapshots that it holds.
+    Snapshots,
+    /// A piece of one of them.
+    Piece { height: Height, piece: u32 },
+    /// The opened transactions of a range.
+    Contents(Range),
 }
 
 /// Its answer; empty when the asked one does not have it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub(crate) enum Response {
+pub enum Response {
     Block(Option<Box<Block>>),
     /// Ascending and gap-free, and the certificate of the last one.
     Blocks {
@@ -39,6 +59,13 @@ pub(crate) enum Response {
     },
     Batch(Option<Box<Batch>>),
     Shares(Option<ShareBundle>),
+    /// `None` for a validator that has no safety state.
+    Standing(Option<Box<Standing>>),
+    /// Ascending by height.
+    Snapshots(Vec<SnapshotManifest>),
+    Piece(Option<Vec<u8>>),
+    /// In order, each with its height; nothing if some are missing.
+    Contents(Option<Vec<(Height, Vec<u8>)>>),
 }
 
 /// Answers from the store.
@@ -55,6 +82,34 @@ pub(crate) fn answer(snapshot: &Snapshot, request: &Request) -> Result<Response,
             let record: Option<OpeningRecord> = snapshot.get_value(Table::Openings, key)?;
             Ok(Response::Shares(record.and_then(|record| record.bundle)))
         }
+        Request::Standing => {
+            let state: Option<SafetyState> = snapshot.get_value(Table::Safety, keys::SAFETY)?;
+            let standing = state.map(|state| Box::new(Standing::of(&state)));
+            Ok(Response::Standing(standing))
+        }
+        Request::Snapshots => {
+            let rows = snapshot.range(Table::LedgerSnapshots, &KeyRange::all(), SNAPSHOTS_MAX)?;
+            let manifests = rows
+                .iter()
+                .filter_map(|(_, value)| codec::decode(value, RECORD_BYTES_MAX).ok());
+            Ok(Response::Snapshots(manifests.collect()))
+        }
+        Request::Piece { height, piece } => {
+            let key = keys::height_number(*height, *piece);
+            Ok(Response::Piece(snapshot.get(Table::SnapshotPieces, key)?))
+        }
+        Request::Contents(range) => {
+            // One that no ledger has would only make us read.
+            let plausible =
+                range.to.0.saturating_sub(range.from.0) <= limits::RANGE_TRANSACTIONS_MAX;
+            let found = match plausible {
+                true => contents::read(snapshot, range)?,
+                false => None,
+            };
+            let pair = |transaction: OrderedTransaction| (transaction.height, transaction.bytes);
+            let found = found.map(|found| found.into_iter().map(pair).collect());
+            Ok(Response::Contents(found))
+        }
     }
 }
 
@@ -65,24 +120,40 @@ fn find_block(snapshot: &Snapshot, id: BlockId) -> Result<Option<Block>, StoreEr
             snapshot.get_value(Table::Blocks, keys::height(height))?;
         return Ok(record.map(|record| record.block));
     }
-    // Few blocks are on their way at a time, and their keys start with a height we do not know.
-    let pending = snapshot.range(Table::PendingBlocks, &KeyRange::all(), 256)?;
-    let found = pending
-        .into_iter()
-        .find(|(key, _)| key.get(8..) == Some(id.as_bytes().as_slice()));
-    Ok(found.and_then(|(_, value)| codec::decode(&value, RECORD_BYTES_MAX).ok()))
+    // Their keys start with a height that we do not know. However many there are, the one that is
+    // asked for may be the last.
+    let mut range = KeyRange::all();
+    loop {
+        let page = snapshot.range(Table::PendingBlocks, &range, PENDING_PAGE)?;
+        let Some((last, _)) = page.last() else {
+            return Ok(None);
+        };
+        range = KeyRange::after(last);
+        let found = page
+            .into_iter()
+            .find(|(key, _)| key.get(8..) == Some(id.as_bytes().as_slice()));
+        if let Some((_, value)) = found {
+            return Ok(codec::decode(&value, RECORD_BYTES_MAX).ok());
+        }
+    }
 }
 
-/// Blocks up to the last one in reach that has a certificate of its own.
+/// Blocks up to the last one in reach that has a certificate of its own. A run of blocks without one
+/// is as long as the views in a row that lost their commit votes; it is never cut, or whoever is
+/// behind it could not pass.
 fn blocks(snapshot: &Snapshot, from: Height) -> Result<Response, StoreError> {
     let (mut blocks, mut certificate, mut certified, mut bytes) = (Vec::new(), None, 0, 0);
-    for height in from.0..from.0.saturating_add(BLOCKS_MAX) {
+    for height in from.0..u64::MAX {
+        let full = blocks.len() as u64 >= BLOCKS_MAX || bytes > BLOCKS_BYTES;
+        if full && certified > 0 {
+            break;
+        }
         let key = keys::height(Height(height));
         let Some(value) = snapshot.get(Table::Blocks, key)? else {
             break;
         };
         bytes += value.len();
-        if bytes > BLOCKS_BYTES && certified > 0 {
+        if bytes > bounds::RESPONSE_BYTES_MAX - ANSWER_SLACK_BYTES {
             break;
         }
         let Ok(record) = codec::decode::<BlockRecord>(&value, RECORD_BYTES_MAX) else {

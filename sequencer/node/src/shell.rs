@@ -1,13 +1,15 @@
 //! Carries out what the replica asks for: writes, messages, work, fetches, answers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_consensus as agreement;
+use conclave_crypto::{BlsCommittee, Committee};
 use conclave_ledger::{Ledger, LedgerEvent};
+use conclave_light::Verifier;
 use conclave_sequencer::{self as sequencing, Fetch, OpeningRecord, Refusal, Work};
 use conclave_types::{
     AccountId, Batch, BatchId, BlockId, EnvelopeId, Genesis, Height, Receipt, ShareLane, Signers,
@@ -17,7 +19,9 @@ use rand::seq::SliceRandom;
 use tokio::sync::{oneshot, watch};
 
 use crate::backend::{Progress, ProverRecord};
+use crate::download::Syncing;
 use crate::metrics::Metrics;
+use crate::provable::Provable;
 use crate::records;
 use crate::replica::{Effect, Event, PeerMessage, Record};
 use crate::serve::{Request, Response};
@@ -52,6 +56,7 @@ pub(crate) struct Shell {
     pub(crate) stages: Mutex<HashMap<EnvelopeId, Stage>>,
     pub(crate) timeline: Mutex<Timeline>,
     pub(crate) ledger: Mutex<Arc<Ledger>>,
+    pub(crate) provable: Mutex<Provable>,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) provers: Mutex<BTreeMap<AccountId, ProverRecord>>,
     pub(crate) stop: watch::Sender<Option<String>>,
@@ -60,6 +65,14 @@ pub(crate) struct Shell {
     /// The last final height, for asking what comes after it.
     pub(crate) committed: AtomicU64,
     pub(crate) fetching: Mutex<BTreeSet<Vec<u8>>>,
+    pub(crate) committee: Committee,
+    pub(crate) signatures: Arc<BlsCommittee>,
+    /// How far joining or catching up is, while it is going on.
+    pub(crate) syncing: Mutex<Option<Syncing>>,
+    /// Set until a node without a safety state knows what to begin from.
+    pub(crate) joining: AtomicBool,
+    /// Whether the node is being stopped.
+    pub(crate) closing: watch::Receiver<bool>,
     /// Dropped last, so that its receiver knows when the store's file is released.
     pub(crate) _released: oneshot::Sender<()>,
 }
@@ -87,8 +100,13 @@ impl Shell {
             Effect::Work(work) => self.work(work),
             Effect::Fetch(fetch) => self.fetch(&fetch),
             Effect::FetchBlock { block, from } => self.fetch_block(block, from),
-            Effect::Sync { height, from } => self.sync(height, from),
+            Effect::Sync { height, .. } => self.sync(height),
             Effect::Committed { blocks, .. } => {
+                let mut provable = lock(&self.provable);
+                blocks
+                    .iter()
+                    .for_each(|block| provable.committed(&block.header));
+                drop(provable);
                 if let Some(last) = blocks.last() {
                     let height = last.header.height;
                     self.committed.store(height.0, Ordering::Relaxed);
@@ -123,7 +141,7 @@ impl Shell {
         });
     }
 
-    fn give(&self, event: Event) {
+    pub(crate) fn give(&self, event: Event) {
         // The core ends only with the node.
         let _ = self.events.send(event);
     }
@@ -229,6 +247,7 @@ impl Shell {
             .iter()
             .for_each(|event| count(&mut provers, event));
         drop(provers);
+        lock(&self.provable).executed(published.ledger.clone());
         *lock(&self.ledger) = published.ledger;
         self.progress
             .send_modify(|progress| progress.executed = published.height);
@@ -356,48 +375,37 @@ impl Shell {
         });
     }
 
-    /// Asks for blocks after ours, one answer's worth; agreement asks again while it needs more.
-    fn sync(self: &Arc<Self>, height: Height, from: ValidatorIndex) {
+    /// Asks for blocks after ours; agreement asks again while it needs more.
+    fn sync(self: &Arc<Self>, height: Height) {
         let shell = Arc::clone(self);
         self.once(b"sync".to_vec(), async move {
-            let mut peers: Vec<ValidatorIndex> = shell
-                .transport
-                .peers()
-                .iter()
-                .map(|peer| peer.index)
-                .collect();
-            peers.retain(|peer| *peer != from);
-            peers.insert(0, from);
-            for peer in peers {
-                let next = Height(shell.committed.load(Ordering::Relaxed)).next();
-                if next > height {
-                    return None;
-                }
-                let Some(Response::Blocks {
-                    blocks,
-                    certificate: Some(certificate),
-                }) = shell.ask(peer, Request::Blocks { from: next }).await
-                else {
-                    continue;
-                };
-                let input = agreement::Input::Synced {
-                    from: peer,
-                    blocks,
-                    certificate,
-                };
-                return Some(Event::Agreement(Box::new(input)));
-            }
+            shell.catch_up(height).await;
             None
         });
     }
 
-    async fn ask(&self, peer: ValidatorIndex, request: Request) -> Option<Response> {
+    /// Checks certificates.
+    pub(crate) fn verifier(&self) -> Verifier<'_> {
+        Verifier {
+            chain: self.genesis.chain_id(),
+            committee: &self.committee,
+            signatures: &*self.signatures,
+        }
+    }
+
+    pub(crate) async fn ask(&self, peer: ValidatorIndex, request: Request) -> Option<Response> {
+        self.ask_within(peer, request, REQUEST_TIMEOUT).await
+    }
+
+    /// Asks a peer; `None` when no answer comes in time, or one that is none.
+    pub(crate) async fn ask_within(
+        &self,
+        peer: ValidatorIndex,
+        request: Request,
+        within: Duration,
+    ) -> Option<Response> {
         let bytes = Bytes::from(codec::encode(&request));
-        let answer = self
-            .transport
-            .request(peer, bytes, REQUEST_TIMEOUT)
-            .await
-            .ok()?;
+        let answer = self.transport.request(peer, bytes, within).await.ok()?;
         match codec::decode(&answer, bounds::RESPONSE_BYTES_MAX) {
             Ok(response) => Some(response),
             Err(error) => {

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use conclave_ledger::{Disposition, Outcome};
 use conclave_sequencer::Published;
-use conclave_types::{Digest, Envelope, EnvelopeId, Height, RollupId};
+use conclave_types::{Digest, Envelope, EnvelopeId, Height, RollupId, StreamOutcome};
 
-use super::{Coverage, Violation};
+use super::Violation;
+use crate::coverage::{Branch, Coverage};
 
 /// An envelope that some node promised to get ordered.
 struct Promise {
@@ -83,21 +83,17 @@ impl ContentsChecker {
             *next += delivery.transactions.len() as u64;
             for entry in &delivery.entries {
                 match entry.outcome {
-                    Outcome::Refused(Disposition::Duplicate) => {
-                        coverage.saw("envelopes ordered twice");
-                    }
-                    Outcome::Refused(Disposition::Expired) => coverage.saw("envelopes expired"),
-                    Outcome::Malformed => coverage.saw("envelopes malformed"),
+                    StreamOutcome::Duplicate => coverage.saw(Branch::EnvelopeTwice),
+                    StreamOutcome::Expired => coverage.saw(Branch::EnvelopeExpired),
+                    StreamOutcome::Malformed => coverage.saw(Branch::EnvelopeMalformed),
                     _ => {}
                 }
                 let refused = matches!(
                     entry.outcome,
-                    Outcome::Refused(
-                        Disposition::Duplicate
-                            | Disposition::Expired
-                            | Disposition::Unpaid
-                            | Disposition::SequenceTooOld
-                    )
+                    StreamOutcome::Duplicate
+                        | StreamOutcome::Expired
+                        | StreamOutcome::Unpaid
+                        | StreamOutcome::SequenceTooOld
                 );
                 if refused {
                     continue;

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use conclave_ledger::{Ledger, LedgerEvent};
 use conclave_market::OrderedTransaction;
 use conclave_sequencer::Published;
-use conclave_types::{AuctionId, Genesis, Height, RollupId};
+use conclave_types::{AuctionId, Genesis, Height, RollupId, ValidatorIndex};
 
-use super::{Coverage, Violation};
+use super::Violation;
+use crate::coverage::{Branch, Coverage};
 use crate::model::{Execution, Proofs};
 
 pub(crate) struct MarketChecker {
+    liar: Option<ValidatorIndex>,
     supply: u128,
     seen: Height,
     /// All transactions of each rollup, to compute roots from.
@@ -23,13 +25,21 @@ pub(crate) struct MarketChecker {
 }
 
 impl MarketChecker {
-    pub(crate) fn new(genesis: &Genesis, proofs: &dyn Proofs) -> Self {
+    pub(crate) fn new(
+        genesis: &Genesis,
+        liar: Option<ValidatorIndex>,
+        proofs: &dyn Proofs,
+    ) -> Self {
         let money = genesis
             .allocations
             .iter()
             .map(|allocation| u128::from(allocation.balance.0) + u128::from(allocation.fees.0));
+        let bonds = genesis.validators.iter().map(|validator| {
+            u128::from(genesis.consensus.validator_bond.0) * u128::from(validator.weight)
+        });
         Self {
-            supply: money.sum(),
+            liar,
+            supply: money.chain(bonds).sum(),
             seen: Height(0),
             transactions: BTreeMap::new(),
             settled: crate::sim::PROVEN
@@ -104,12 +114,19 @@ impl MarketChecker {
                     return broken(format!("{range:?} settles {new_root}, but it is {root}"));
                 }
             }
-            LedgerEvent::NoBids { .. } => coverage.saw("auctions without bids"),
-            LedgerEvent::DeadlineMissed { .. } => coverage.saw("deadlines missed"),
-            LedgerEvent::Slashed { .. } => coverage.saw("bonds slashed"),
-            LedgerEvent::StandbyCalled { .. } => coverage.saw("standbys called"),
-            LedgerEvent::JobOpened { .. } => coverage.saw("jobs opened to all"),
-            LedgerEvent::ProofRejected { .. } => coverage.saw("proofs rejected"),
+            LedgerEvent::NoBids { .. } => coverage.saw(Branch::AuctionWithoutBids),
+            LedgerEvent::DeadlineMissed { .. } => coverage.saw(Branch::DeadlineMissed),
+            LedgerEvent::Slashed { .. } => coverage.saw(Branch::BondSlashed),
+            LedgerEvent::ValidatorSlashed { validator, .. } => {
+                coverage.saw(Branch::ValidatorSlashed);
+                if self.liar != Some(*validator) {
+                    let what = format!("honest validator {validator} lost its bond");
+                    return Err(Violation::new("honesty", what));
+                }
+            }
+            LedgerEvent::StandbyCalled { .. } => coverage.saw(Branch::StandbyCalled),
+            LedgerEvent::JobOpened { .. } => coverage.saw(Branch::JobOpened),
+            LedgerEvent::ProofRejected { .. } => coverage.saw(Branch::ProofRejected),
             LedgerEvent::Paid { auction, .. } if !self.paid.insert(*auction) => {
                 return broken(format!("auction {auction} is paid twice"));
             }
@@ -161,7 +178,8 @@ impl MarketChecker {
         for ledger in ledgers {
             for (rollup, (next, state)) in &self.settled {
                 let (settled, root) = (ledger.settled(*rollup), state.root());
-                let behind = settled.is_some_and(|settled| settled.next.0 < *next);
+                // A ledger that is behind may not know the rollup yet.
+                let behind = settled.is_none_or(|settled| settled.next.0 < *next);
                 let equal = settled.is_some_and(|settled| settled.root == root);
                 if !behind && !equal {
                     let what = format!("rollup {rollup} is settled at another root than {root}");

@@ -4,18 +4,23 @@
 mod chain;
 mod contents;
 mod market;
+mod rules;
 mod secrecy;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use conclave_consensus::SafetyState;
 use conclave_ledger::Ledger;
 use conclave_node::PeerMessage;
-use conclave_sequencer::Published;
-use conclave_types::{Block, CommitCertificate, Envelope, Genesis, Height};
+use conclave_sequencer::{Message, Published};
+use conclave_types::{
+    Block, BlockTime, CommitCertificate, Envelope, Genesis, Height, ValidatorIndex,
+};
 
+use crate::coverage::{Branch, Coverage};
 use crate::model::Proofs;
+use crate::sim::Plan;
 
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,51 +43,34 @@ impl fmt::Display for Violation {
     }
 }
 
-/// How often something happened that a run of many seeds should have seen: faults, and ways that
-/// contents and auctions take only under them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Coverage(BTreeMap<&'static str, u64>);
-
-impl Coverage {
-    pub(crate) fn saw(&mut self, what: &'static str) {
-        *self.0.entry(what).or_default() += 1;
-    }
-
-    /// Adds what another run saw.
-    pub fn add(&mut self, other: &Self) {
-        for (what, times) in other.iter() {
-            *self.0.entry(what).or_default() += times;
-        }
-    }
-
-    /// What happened, and how often, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.0.iter().map(|(what, times)| (*what, *times))
-    }
-
-    /// How often this happened.
-    pub fn times(&self, what: &str) -> u64 {
-        self.0.get(what).copied().unwrap_or_default()
-    }
-}
-
 /// All of them over one history.
 pub(crate) struct Checkers {
     chain: chain::ChainChecker,
     contents: contents::ContentsChecker,
     market: market::MarketChecker,
+    rules: rules::RulesChecker,
     secrecy: secrecy::SecrecyChecker,
+    liar: Option<ValidatorIndex>,
     pub(crate) coverage: Coverage,
 }
 
 impl Checkers {
-    pub(crate) fn new(genesis: &Genesis, nodes: usize, proofs: &dyn Proofs) -> Self {
+    pub(crate) fn new(genesis: &Genesis, plan: &Plan, proofs: &dyn Proofs) -> Self {
+        let nodes = plan.nodes;
+        let liar = plan.liar().map(|index| ValidatorIndex(index as u16));
+        let mut coverage = Coverage::default();
+        plan.partitions
+            .iter()
+            .for_each(|_| coverage.saw(Branch::Partition));
+        plan.liar.iter().for_each(|_| coverage.saw(Branch::Liar));
         Self {
             chain: chain::ChainChecker::new(genesis, nodes),
             contents: contents::ContentsChecker::new(nodes),
-            market: market::MarketChecker::new(genesis, proofs),
-            secrecy: secrecy::SecrecyChecker::new(nodes),
-            coverage: Coverage::default(),
+            market: market::MarketChecker::new(genesis, liar, proofs),
+            rules: rules::RulesChecker::new(genesis, plan.liar()),
+            secrecy: secrecy::SecrecyChecker::new(genesis, nodes, plan.coalition()),
+            liar,
+            coverage,
         }
     }
 
@@ -95,19 +83,43 @@ impl Checkers {
         self.contents.restarted(node);
     }
 
-    pub(crate) fn sent(&self, from: usize, message: &PeerMessage) -> Result<(), Violation> {
-        self.secrecy.sent(from, message)
+    /// A member sends a message, to everyone if no one is named; `disk` is what it would start
+    /// from if it crashed now.
+    pub(crate) fn sent(
+        &mut self,
+        from: ValidatorIndex,
+        disk: Option<&SafetyState>,
+        to: Option<ValidatorIndex>,
+        message: &PeerMessage,
+    ) -> Result<(), Violation> {
+        self.secrecy.see(message);
+        match message {
+            PeerMessage::Agreement(message) => self.rules.sent(from, disk, message),
+            PeerMessage::Sequencing(Message::Shares(bundle)) if self.liar != Some(from) => {
+                self.secrecy.sent(from, to, bundle)
+            }
+            PeerMessage::Sequencing(_) => Ok(()),
+        }
+    }
+
+    /// What an honest member will not forget.
+    pub(crate) fn durable(&mut self, node: ValidatorIndex, state: &SafetyState) {
+        self.rules.durable(node, state);
     }
 
     pub(crate) fn committed(
         &mut self,
+        now_ms: u64,
         node: usize,
         blocks: &[Arc<Block>],
         certificate: &CommitCertificate,
     ) -> Result<(), Violation> {
         self.chain.committed(node, blocks, certificate)?;
         self.secrecy.committed(node, blocks);
-        Ok(())
+        let time = blocks
+            .last()
+            .map_or(BlockTime(0), |block| block.header.time);
+        self.rules.committed(now_ms, node, certificate, time)
     }
 
     pub(crate) fn executed(&mut self, node: usize, published: &Published) -> Result<(), Violation> {

@@ -11,6 +11,7 @@ use conclave_types::{
 use rand_chacha::ChaCha20Rng;
 
 use super::proofs::{Execution, Proofs, any_transactions};
+use crate::coverage::Branch;
 
 const PROGRAM: ProgramVersion = ProgramVersion(Digest([0x50; 32]));
 
@@ -100,12 +101,12 @@ impl Proofs for HashChain {
 struct ModelExecution(StateRoot);
 
 impl Execution for ModelExecution {
-    fn execute(&mut self, transaction: &OrderedTransaction) -> &'static str {
+    fn execute(&mut self, transaction: &OrderedTransaction) -> Branch {
         if is_invalid(&transaction.bytes) {
-            return "transactions excluded";
+            return Branch::TransactionExcluded;
         }
         self.0 = next_root(self.0, &transaction.bytes);
-        "transactions applied"
+        Branch::TransactionApplied
     }
 
     fn root(&self) -> StateRoot {

@@ -19,6 +19,7 @@ use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 
 use super::proofs::{Execution, Proofs};
+use crate::coverage::Branch;
 
 /// Deriving a wallet's keys is the costly part of a client.
 const WALLETS: u32 = 3;
@@ -260,23 +261,25 @@ struct NativeExecution {
 }
 
 impl Execution for NativeExecution {
-    fn execute(&mut self, transaction: &OrderedTransaction) -> &'static str {
+    fn execute(&mut self, transaction: &OrderedTransaction) -> Branch {
         let height = transaction.height.0;
         let outcome = match classify(&transaction.bytes, &self.context, height) {
             Ok(payment) => apply(&mut self.state, &payment),
             Err(reason) => Outcome::Excluded(reason),
         };
         match outcome {
-            Outcome::Applied => "payments applied",
-            Outcome::InsufficientBalance => "payments without balance",
-            Outcome::WrongNonce => "payments with a wrong nonce",
-            Outcome::OwnerMismatch => "payments of another owner",
-            Outcome::AbsentSender => "payments without a sender",
-            Outcome::ReceiverSlotTaken => "payments to a taken slot",
-            Outcome::BalanceOverflow => "payments that overflow",
-            Outcome::Excluded(ExclusionReason::Undecodable) => "payments that do not decode",
-            Outcome::Excluded(ExclusionReason::Expired) => "payments expired",
-            Outcome::Excluded(ExclusionReason::BadSignature) => "payments with a bad signature",
+            Outcome::Applied => Branch::PaymentApplied,
+            Outcome::InsufficientBalance
+            | Outcome::WrongNonce
+            | Outcome::OwnerMismatch
+            | Outcome::AbsentSender
+            | Outcome::ReceiverSlotTaken
+            | Outcome::BalanceOverflow => Branch::PaymentRefused,
+            Outcome::Excluded(
+                ExclusionReason::Undecodable
+                | ExclusionReason::Expired
+                | ExclusionReason::BadSignature,
+            ) => Branch::PaymentExcluded,
         }
     }
 

@@ -9,6 +9,8 @@ use conclave_types::{Height, ProgramVersion, RollupId, StateRoot, Statement};
 use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 
+use crate::coverage::Branch;
+
 /// A program with its clients and its prover.
 pub(crate) trait Proofs {
     /// What rollups register.
@@ -48,7 +50,7 @@ pub(crate) trait Proofs {
 /// A rollup's state as the checker computes it.
 pub(crate) trait Execution {
     /// Executes a transaction and names what became of it.
-    fn execute(&mut self, transaction: &OrderedTransaction) -> &'static str;
+    fn execute(&mut self, transaction: &OrderedTransaction) -> Branch;
 
     /// The state's root.
     fn root(&self) -> StateRoot;

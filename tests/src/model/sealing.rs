@@ -8,7 +8,7 @@ use conclave_types::{
     SealedKey, SealingKey, ShareBundle, Signers, ValidatorIndex, codec,
 };
 use rand_chacha::ChaCha20Rng;
-use rand_core::RngCore;
+use rand_core::{RngCore, SeedableRng};
 
 use conclave_crypto::EdSecret;
 
@@ -101,13 +101,11 @@ impl ModelSeal {
     }
 
     fn cover(&self, m: &Point, body: &mut [u8]) {
-        for (block, chunk) in body.chunks_mut(32).enumerate() {
-            let pad = self.hash(b"body", &[&m.0, &(block as u64).to_le_bytes()]);
-            chunk
-                .iter_mut()
-                .zip(&pad)
-                .for_each(|(byte, pad)| *byte ^= pad);
-        }
+        let mut pad = vec![0; body.len()];
+        ChaCha20Rng::from_seed(self.hash(b"body", &[&m.0])).fill_bytes(&mut pad);
+        body.iter_mut()
+            .zip(&pad)
+            .for_each(|(byte, pad)| *byte ^= pad);
     }
 }
 

@@ -83,7 +83,7 @@ impl Payer {
             true => any_transactions(random),
             false => proofs.transactions(rollup, height, random),
         };
-        let plaintext = conclave_seal::encode_transactions(&transactions).expect("fits");
+        let plaintext = conclave_types::encode_transactions(&transactions).expect("fits");
         let ahead = if random.gen_bool(0.1) {
             random.gen_range(1..6)
         } else {

@@ -186,6 +186,10 @@ impl Disk {
         }
     }
 
+    pub(crate) fn safety(&self) -> Option<&SafetyState> {
+        self.safety.as_ref()
+    }
+
     pub(crate) fn batch(&self, id: &BatchId) -> Option<Arc<Batch>> {
         self.batches.get(id).cloned()
     }

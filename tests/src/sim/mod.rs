@@ -1,23 +1,36 @@
 //! The simulation of one seed.
 
 mod clients;
+mod committee;
 mod disk;
+mod load;
+mod minimise;
+mod network;
 mod node;
 mod plan;
 mod provers;
+mod storage;
+mod swarm;
+mod trace;
+#[cfg(test)]
+mod traps;
 mod world;
 
-use std::fmt::Write;
+use conclave_types::Digest;
 
-use conclave_types::{Digest, Domain};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 
-use crate::checkers::{Coverage, Violation};
+use crate::checkers::Violation;
+use crate::coverage::Coverage;
 use world::World;
 
 pub(crate) use clients::PROVEN;
+pub use minimise::{Minimised, minimise};
+pub(crate) use plan::Plan;
 
 /// One seed in this many runs on real signatures, real sealing and the real payments program.
-pub const REAL_EVERY: u64 = 50;
+pub const REAL_EVERY: u64 = 200;
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +38,47 @@ pub struct Options {
     pub seed: u64,
     /// Keep a line for every event.
     pub log: bool,
+    /// Which rule is off.
+    #[cfg(feature = "broken-rules")]
+    pub(crate) broken: Option<Broken>,
+}
+
+/// A rule that is switched off on purpose.
+#[cfg(feature = "broken-rules")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// One of agreement.
+    Agreement(conclave_consensus::Broken),
+    /// Shares leave before the commit certificate is there.
+    EarlyShares,
+}
+
+impl Options {
+    /// One seed without its log.
+    pub const fn of(seed: u64) -> Self {
+        Self {
+            seed,
+            log: false,
+            #[cfg(feature = "broken-rules")]
+            broken: None,
+        }
+    }
+
+    /// With its log.
+    #[must_use]
+    pub const fn logged(self) -> Self {
+        Self { log: true, ..self }
+    }
+
+    /// With a rule switched off at every node.
+    #[cfg(feature = "broken-rules")]
+    #[must_use]
+    pub const fn breaking(self, rule: Broken) -> Self {
+        Self {
+            broken: Some(rule),
+            ..self
+        }
+    }
 }
 
 /// What came of it.
@@ -45,40 +99,22 @@ pub struct Outcome {
     pub coverage: Coverage,
 }
 
-/// Everything that happened, in order.
-#[derive(Default)]
-pub(crate) struct Trace {
-    keep: bool,
-    lines: Vec<String>,
-    text: String,
-    digest: Option<Digest>,
-}
-
-impl Trace {
-    fn new(keep: bool) -> Self {
-        Self {
-            keep,
-            ..Self::default()
-        }
-    }
-
-    /// Notes an event.
-    pub(crate) fn note(&mut self, at_us: u64, what: std::fmt::Arguments<'_>) {
-        self.text.clear();
-        // Writing to a string does not fail.
-        let _ = write!(self.text, "{at_us:>10} {what}");
-        let before = self.digest.unwrap_or_default();
-        let hasher = Domain::Simulation.hasher().part(&before.0);
-        self.digest = Some(hasher.part(self.text.as_bytes()).digest());
-        if self.keep {
-            self.lines.push(self.text.clone());
-        }
-    }
-}
-
 /// Runs one seed.
 pub fn run(options: Options) -> Outcome {
-    let mut world = World::new(options);
+    run_plan(options, plan_of(options.seed))
+}
+
+/// What a seed draws.
+fn plan_of(seed: u64) -> Plan {
+    let mut plan = swarm::draw(&mut ChaCha20Rng::seed_from_u64(seed));
+    if seed.is_multiple_of(REAL_EVERY) {
+        plan.for_real_proofs();
+    }
+    plan
+}
+
+fn run_plan(options: Options, plan: Plan) -> Outcome {
+    let mut world = World::new(options, plan);
     let violation = world.run().err();
     world.outcome(violation)
 }

@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{Committee, EdSecret, Signatures};
-use conclave_ledger::Ledger;
+use conclave_ledger::{Ledger, VoteKeys};
 use conclave_market::{ContentSource, OrderedTransaction, Verifier};
-use conclave_node::{Effect, Record, Replica};
+use conclave_node::{Effect, Record, Replica, Reporter};
 use conclave_seal::SealScheme;
 use conclave_sequencer::{self as sequencing, DeliveryRecord, Sequencer, Tools};
 use conclave_types::{Genesis, Height, Range, RollupId, ValidatorIndex};
 
 use super::disk::Disk;
+use crate::byzantine::Byzantine;
 
 /// The opened transactions of a node, for verifying proofs.
 #[derive(Default)]
@@ -67,6 +68,11 @@ pub(crate) struct Node {
     pub(crate) identity: Identity,
     pub(crate) disk: Disk,
     pub(crate) up: Option<Up>,
+    /// What bends it, if it lies.
+    pub(crate) byzantine: Option<Byzantine>,
+    /// Which rule is off.
+    #[cfg(feature = "broken-rules")]
+    pub(crate) broken: Option<super::Broken>,
     /// Counts restarts, so that what was meant for a dead incarnation is not given to the next.
     pub(crate) incarnation: u32,
 }
@@ -84,6 +90,23 @@ pub(crate) struct Up {
 }
 
 impl Node {
+    pub(crate) fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            disk: Disk::default(),
+            up: None,
+            byzantine: None,
+            #[cfg(feature = "broken-rules")]
+            broken: None,
+            incarnation: 0,
+        }
+    }
+
+    /// Whether it answers when it is asked for something.
+    pub(crate) fn serves(&self) -> bool {
+        self.byzantine.as_ref().is_none_or(Byzantine::serves)
+    }
+
     /// Starts the next incarnation from the disk; what must be executed again is returned.
     pub(crate) fn start(&mut self, genesis: &Genesis, now_ms: u64) -> Vec<sequencing::Input> {
         let recovered = self.disk.recover(genesis);
@@ -96,6 +119,11 @@ impl Node {
             seal: self.identity.seal.clone(),
             verifier: self.identity.verifier.clone(),
             contents: contents.clone(),
+            votes: VoteKeys {
+                chain: genesis.chain_id(),
+                committee: Arc::new(committee.clone()),
+                signatures: self.identity.signatures.clone(),
+            },
         };
         let engine = Engine::new(
             EngineConfig {
@@ -109,20 +137,28 @@ impl Node {
             recovered.agreement,
         );
         let receipts = EdSecret::from_seed(&self.identity.receipts);
+        let account = EdSecret::from_seed(&self.identity.receipts);
+        let reporter = Reporter {
+            chain: genesis.chain_id(),
+            epoch: committee.epoch,
+            account: account.account(),
+            sign: Box::new(move |message| account.sign(message)),
+        };
         let config = sequencing::Config {
             chain: genesis.chain_id(),
             epoch: committee.epoch,
             index: self.identity.index,
             committee,
             order_deadline_blocks: genesis.consensus.order_deadline_blocks,
-            signatures: self.identity.signatures.clone(),
-            receipts: Box::new(move |message| receipts.sign(message)),
+            sign: Box::new(move |message| receipts.sign(message)),
         };
         let ledger = recovered.sequencing.ledger.clone();
         let (sequencer, initial) = Sequencer::new(config, recovered.sequencing, now_ms);
+        #[cfg(feature = "broken-rules")]
+        let (engine, sequencer) = self.without_rule(engine, sequencer);
         self.incarnation += 1;
         self.up = Some(Up {
-            replica: Replica::new(engine, sequencer, initial),
+            replica: Replica::new(engine, sequencer, initial, Some(reporter)),
             tools,
             contents,
             ledger,
@@ -137,5 +173,15 @@ impl Node {
                 certificate,
             })
             .collect()
+    }
+
+    #[cfg(feature = "broken-rules")]
+    fn without_rule(&self, mut engine: Engine, mut sequencer: Sequencer) -> (Engine, Sequencer) {
+        match self.broken {
+            Some(super::Broken::Agreement(rule)) => engine.break_rule(rule),
+            Some(super::Broken::EarlyShares) => sequencer.break_early_shares(),
+            None => {}
+        }
+        (engine, sequencer)
     }
 }

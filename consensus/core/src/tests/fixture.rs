@@ -215,11 +215,12 @@ pub(super) fn batch(sequence: u64) -> BatchRef {
             epoch: Epoch(0),
             author: ValidatorIndex(0),
             sequence,
+            shards: Digest::ZERO,
             contents: vec![],
         },
-        stored: AggregateSignature {
+        stored: SignatureSet {
             signers: Signers::default(),
-            signature: BlsSignature([0; 48]),
+            signatures: vec![],
         },
     }
 }
@@ -433,11 +434,19 @@ fn show_action(action: &Action) -> String {
             validator,
             evidence,
         } => match &**evidence {
-            Evidence::Equivocation { kind, view, .. } => {
-                format!("accuse {validator}: two {kind:?} votes in {view}")
-            }
-            Evidence::TimeoutEquivocation { view, .. } => {
-                format!("accuse {validator}: two timeouts of {view}")
+            Evidence::Proof(proof) => {
+                let what = match proof.offence {
+                    Offence::DoubleVote { kind, view, .. } => {
+                        format!("two {kind:?} votes in {view}")
+                    }
+                    Offence::DoubleTimeout { view, .. } => format!("two timeouts of {view}"),
+                    Offence::CommitAfterTimeout {
+                        timeout_view,
+                        commit_view,
+                        ..
+                    } => format!("commit {commit_view} after timeout {timeout_view}"),
+                };
+                format!("accuse {validator}: {what}")
             }
             Evidence::Fault(fault) => format!("accuse {validator}: {fault}"),
         },

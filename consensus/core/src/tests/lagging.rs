@@ -191,3 +191,22 @@ fn far_behind_the_host_is_asked_again_until_the_blocks_are_here() {
     assert_eq!(node.engine.committed().0, Height(200));
     assert!(behind(&node.tick(900)).is_empty());
 }
+
+/// A leader builds on its certified parent before that is final. When it became final, its child
+/// was dropped together with it: the leader had to fetch its own block before it could vote on.
+#[test]
+fn a_block_on_an_uncommitted_parent_outlives_the_parents_commit() {
+    let mut node = Node::started();
+    let b1 = block(1, 1, &genesis_qc());
+    node.follow(&b1, &genesis_qc());
+    let b2 = block(2, 2, &qc(&b1));
+    node.propose(&b2, &qc(&b1), None);
+    node.commit_vote(&b1, 2);
+    node.commit_vote(&b1, 3);
+    assert_eq!(node.engine.committed(), (Height(1), b1.id()));
+    assert!(node.engine.block(&b2.id()).is_some());
+    assert!(node.engine.block(&b1.id()).is_none(), "final");
+    node.checked(&b2);
+    let lines = node.prepare_vote(&b2, 3);
+    assert!(!lines.iter().any(|line| line.starts_with("fetch")), "{lines:?}");
+}

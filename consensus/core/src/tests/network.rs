@@ -43,7 +43,24 @@ enum Event {
         sequence: u64,
     },
     Crash(usize),
+    /// The same, and the disk is gone.
+    Wipe(usize),
     Restart(usize),
+    /// A peer without a safety state asks all others where they stand, and then each.
+    AskStandings {
+        asker: usize,
+        life: u32,
+    },
+    AskStanding {
+        to: usize,
+        asker: usize,
+    },
+    Standing {
+        to: usize,
+        life: u32,
+        from: ValidatorIndex,
+        standing: Option<Standing>,
+    },
 }
 
 #[derive(Default)]
@@ -63,6 +80,18 @@ struct Peer {
     in_flight: BTreeMap<u64, Height>,
     pending: bool,
     target: Height,
+    /// What others have said of where they stand, while this one has no safety state.
+    answers: BTreeMap<ValidatorIndex, Option<Standing>>,
+}
+
+/// Who goes down at a time.
+#[derive(Clone, Copy)]
+enum Outage {
+    All,
+    AllBut(usize),
+    /// One after the other, so many milliseconds apart: the first is back before the last is down,
+    /// or not.
+    Staggered(u64),
 }
 
 struct Options {
@@ -71,8 +100,10 @@ struct Options {
     delay_ms: u64,
     /// Steps in ten thousand that end in a crash, half before the write and half after.
     crashes: u64,
-    /// Everyone but the twins crashes at these times.
-    outages: Vec<u64>,
+    /// Who but the twins crashes at these times.
+    outages: Vec<(u64, Outage)>,
+    /// Who loses the disk at these times.
+    wipes: Vec<(u64, usize)>,
     /// Gets no block of any kind until the network heals.
     blind: Option<usize>,
 }
@@ -89,6 +120,7 @@ struct World {
     ordered: BTreeSet<u64>,
     history: Hasher,
     accused: BTreeSet<ValidatorIndex>,
+    wiped: usize,
 }
 
 impl World {
@@ -103,6 +135,7 @@ impl World {
             in_flight: BTreeMap::new(),
             pending: false,
             target: Height(0),
+            answers: BTreeMap::new(),
         });
         let mut world = Self {
             peers: peers.collect(),
@@ -116,6 +149,7 @@ impl World {
             ordered: BTreeSet::new(),
             history: Domain::Simulation.hasher(),
             accused: BTreeSet::new(),
+            wiped: 0,
         };
         for peer in 0..world.peers.len() {
             let at = world.below(500);
@@ -128,10 +162,19 @@ impl World {
                 world.at(at + late, Event::Batch { to, sequence });
             }
         }
-        for at in world.options.outages.clone() {
+        for (at, outage) in world.options.outages.clone() {
             for peer in 0..4 {
-                world.at(at, Event::Crash(peer));
+                match outage {
+                    Outage::AllBut(spared) if spared == peer => {}
+                    Outage::All | Outage::AllBut(_) => world.at(at, Event::Crash(peer)),
+                    Outage::Staggered(apart) => {
+                        world.at(at + apart * peer as u64, Event::Crash(peer));
+                    }
+                }
             }
+        }
+        for (at, peer) in world.options.wipes.clone() {
+            world.at(at, Event::Wipe(peer));
         }
         world
     }
@@ -190,7 +233,35 @@ impl World {
                 }
             }
             Event::Crash(peer) => self.crash(peer),
+            Event::Wipe(peer) => self.wipe(peer),
             Event::Restart(peer) => self.restart(peer),
+            Event::AskStandings { asker, life } => self.ask_standings(asker, life),
+            Event::AskStanding { to, asker } => {
+                let peer = &self.peers[to];
+                let (from, life) = (peer.index, self.peers[asker].life);
+                let standing = peer.disk.safety.as_ref().map(Standing::of);
+                // One that has a state and is down says nothing.
+                if peer.engine.is_none() && standing.is_some() {
+                    return;
+                }
+                self.soon(Event::Standing {
+                    to: asker,
+                    life,
+                    from,
+                    standing,
+                });
+            }
+            Event::Standing {
+                to,
+                life,
+                from,
+                standing,
+            } => {
+                if self.peers[to].life == life {
+                    self.peers[to].answers.insert(from, standing);
+                    self.try_begin(to);
+                }
+            }
         }
     }
 
@@ -202,7 +273,56 @@ impl World {
         }
     }
 
+    /// Takes a disk, unless that would be the second one of which the loss is not made up for: one
+    /// that cannot sign yet counts among those that may fail.
+    fn wipe(&mut self, place: usize) {
+        let signs = |peer: &Peer| {
+            let state = peer.disk.safety.as_ref();
+            state.is_some_and(|state| state.view() > state.abstain_through)
+        };
+        if self.peers.iter().all(signs) {
+            self.wiped += 1;
+            self.crash(place);
+            self.peers[place].disk = Disk::default();
+        } else if self.now < HEAL_MS {
+            self.at(self.now + 500, Event::Wipe(place));
+        }
+    }
+
     fn restart(&mut self, place: usize) {
+        let peer = &mut self.peers[place];
+        peer.answers.clear();
+        let asks = !self.options.wipes.is_empty() && peer.honest;
+        match peer.disk.safety.is_some() || !asks {
+            true => self.resume(place),
+            false => self.ask_standings(place, self.peers[place].life),
+        }
+    }
+
+    /// Asks all others where they stand, again and again until that is enough to begin from.
+    fn ask_standings(&mut self, asker: usize, life: u32) {
+        if self.peers[asker].life != life || self.peers[asker].engine.is_some() {
+            return;
+        }
+        for to in (0..4).filter(|to| *to != asker) {
+            self.soon(Event::AskStanding { to, asker });
+        }
+        self.at(self.now + 500, Event::AskStandings { asker, life });
+    }
+
+    /// Starts a node without a safety state if enough others have said where they stand.
+    fn try_begin(&mut self, place: usize) {
+        let peer = &mut self.peers[place];
+        let (chain, committee) = committee(&[1; 4]);
+        if peer.engine.is_none()
+            && let Some(state) = rejoin(chain, &committee, peer.index, &peer.answers, false)
+        {
+            peer.disk.safety = Some(state);
+            self.resume(place);
+        }
+    }
+
+    fn resume(&mut self, place: usize) {
         let peer = &mut self.peers[place];
         let skip = peer.disk.chain.len().saturating_sub(ANCESTRY_BLOCKS);
         // A node can have synced blocks without ever having signed anything.
@@ -548,6 +668,7 @@ fn calm() -> Options {
         delay_ms: 20,
         crashes: 0,
         outages: vec![],
+        wipes: vec![],
         blind: None,
     }
 }
@@ -600,7 +721,81 @@ fn restarts_of_everyone_in_the_middle_of_timeouts() {
         let options = Options {
             drop_percent: 60,
             delay_ms: 400,
-            outages: (1..9).map(|i| i * 2_000 + seed * 37 % 1_900).collect(),
+            outages: (1..9)
+                .map(|i| (i * 2_000 + seed * 37 % 1_900, Outage::All))
+                .collect(),
+            ..calm()
+        };
+        World::new(seed, options).run();
+    }
+}
+
+/// A sequencer once lost its liveness for good when all but one of its nodes restarted: the timeouts
+/// that they had sent were forgotten, and the one that was up waited for them. So: all, all but one,
+/// or one after the other, in whatever view and with whatever timeouts under way, over and over.
+#[test]
+fn restarts_of_all_of_all_but_one_and_one_by_one() {
+    for seed in 400..460 {
+        let outage = |at: u64| match (seed + at) % 3 {
+            0 => Outage::All,
+            1 => Outage::AllBut((at % 4) as usize),
+            _ => Outage::Staggered(100 + at % 700),
+        };
+        let times = (1..10).map(|i| i * 1_900 + seed * 53 % 1_800);
+        let options = Options {
+            drop_percent: [0, 30, 70][seed as usize % 3],
+            delay_ms: 40 + seed % 7 * 100,
+            outages: times.map(|at| (at, outage(at))).collect(),
+            ..calm()
+        };
+        World::new(seed, options).run();
+    }
+}
+
+/// A validator whose disk is lost comes back with its keys and nothing else, while views are being
+/// lost and others crash: it never contradicts what it signed before, or the checks of agreement
+/// and of misbehaviour above say so, and it takes part again.
+#[test]
+fn a_validator_that_lost_its_disk_never_contradicts_itself() {
+    let mut wiped = 0;
+    for seed in 500..580 {
+        let options = Options {
+            drop_percent: [0, 20, 50][seed as usize % 3],
+            delay_ms: 20 << (seed % 5),
+            crashes: 4 * (seed % 5),
+            wipes: (0..5)
+                .map(|i| {
+                    (
+                        2_500 + i * 3_500 + seed * 41 % 3_000,
+                        (seed + i) as usize % 4,
+                    )
+                })
+                .collect(),
+            ..calm()
+        };
+        let mut world = World::new(seed, options);
+        world.run();
+        wiped += world.wiped;
+    }
+    assert!(wiped > 80, "{wiped} disks were lost");
+}
+
+/// The same with a liar in the committee, which shows different standings to whoever asks.
+#[test]
+fn a_lost_disk_beside_a_twin_divides_nobody() {
+    for seed in 600..640 {
+        let options = Options {
+            twins: true,
+            drop_percent: seed % 10,
+            delay_ms: 10 << (seed % 5),
+            wipes: (0..3)
+                .map(|i| {
+                    (
+                        3_000 + i * 5_000 + seed * 31 % 2_000,
+                        (seed + i) as usize % 3,
+                    )
+                })
+                .collect(),
             ..calm()
         };
         World::new(seed, options).run();
@@ -617,7 +812,10 @@ fn certificates_for_blocks_that_only_crashed_nodes_hold() {
             drop_percent: 2,
             delay_ms: 60,
             crashes: 60,
-            outages: vec![6_000 + seed * 13, 12_000 + seed * 29],
+            outages: vec![
+                (6_000 + seed * 13, Outage::All),
+                (12_000 + seed * 29, Outage::All),
+            ],
             ..calm()
         };
         World::new(seed, options).run();

@@ -411,9 +411,9 @@ fn block_time_is_after_the_parents_and_not_far_ahead() {
 #[test]
 fn only_the_leader_proposes_and_only_in_its_own_name() {
     let mut node = Node::started();
-    assert!(
-        node.propose(&block(1, 2, &genesis_qc()), &genesis_qc(), None)
-            .is_empty()
+    assert_eq!(
+        node.propose(&block(1, 2, &genesis_qc()), &genesis_qc(), None),
+        ["accuse 2: sent a proposal for view 1, which it does not lead"]
     );
     let b1 = block(1, 1, &genesis_qc());
     let proposal = Box::new(Proposal {

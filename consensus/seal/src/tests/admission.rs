@@ -348,16 +348,16 @@ fn framing_and_padding_are_unambiguous() {
     let more = vec![Vec::new(); limits::ENVELOPE_TRANSACTIONS_MAX + 1];
     assert!(matches!(
         encode_transactions(&more),
-        Err(PlaintextError::TooMany { .. })
+        Err(TransactionsError::TooMany { .. })
     ));
     let smuggled = codec::encode(&more);
     assert!(matches!(
         decode_transactions(&smuggled),
-        Err(PlaintextError::TooMany { .. })
+        Err(TransactionsError::TooMany { .. })
     ));
     assert!(matches!(
         decode_transactions(&[9; 40]),
-        Err(PlaintextError::Codec(_))
+        Err(TransactionsError::Codec(_))
     ));
 
     let bucket = Bucket(0);

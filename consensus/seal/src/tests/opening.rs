@@ -76,6 +76,35 @@ fn two_f_shares_combined_give_no_plaintext() {
 }
 
 #[test]
+fn small_factors_are_the_factors() {
+    let mut rng = rng(5);
+    let lists: [&[u16]; 7] = [
+        &[1, 2, 3],
+        &[1, 2, 4],
+        &[1, 3, 4],
+        &[2, 3, 4],
+        &[1, 2, 3, 4, 5],
+        &[7, 5, 6],
+        &[200, 201, 202, 203, 204, 205, 206, 207, 208],
+    ];
+    let small = lists.map(|list| {
+        let indices: Vec<ShareIndex> = list.iter().copied().map(ShareIndex).collect();
+        let factors = lagrange::small_at_zero(&indices)?;
+        let points: Vec<_> = indices
+            .iter()
+            .map(|_| curve::base(&Scalar::random(&mut rng)))
+            .collect();
+        let exact = public::combine(&lagrange::at_zero(&indices), &points);
+        assert_eq!(public::combine_small(&factors, &points), exact);
+        Some(factors)
+    });
+    assert_eq!(small[0], Some(vec![3, -3, 1]));
+    assert_eq!(small[1], None, "a third of 8");
+    assert_eq!(small[3], Some(vec![6, -8, 3]));
+    assert_eq!(small[6], None, "too large");
+}
+
+#[test]
 fn openings_are_those_of_the_shared_secret() {
     // x is put together from the secrets, which no node ever does, and M = D − x·C.
     let committee = Committee::get(WEIGHTED);

@@ -35,8 +35,12 @@ fn batch() -> BatchRef {
             author: ValidatorIndex(2),
             sequence: 77,
             contents: vec![contents(0, 3), contents(7, 9)],
+            shards: digest(8),
         },
-        stored: aggregate(),
+        stored: SignatureSet {
+            signers: signers(),
+            signatures: vec![EdSignature([4; 64]); 3],
+        },
     }
 }
 
@@ -106,32 +110,32 @@ fn pinned<T: bincode::Encode + bincode::Decode<()>>(value: &T, length: usize, di
 
 #[test]
 fn batches_and_their_certificates_are_pinned() {
-    pinned(&batch().header, 58 + 2 * 40, "82c88773d4ecd872");
-    pinned(&batch(), 58 + 2 * 40 + 80, "90f6182a2ad283b2");
+    pinned(&batch().header, 90 + 2 * 40, "05760b58e2b7aec6");
+    pinned(&batch(), 90 + 2 * 40 + 232, "958bfde833bdd8aa");
     let stored = Stored {
         batch: batch().header.id(),
         signer: ValidatorIndex(3),
-        signature: BlsSignature([7; 48]),
+        signature: EdSignature([7; 64]),
     };
-    pinned(&stored, 82, "c5429cc4d671e687");
+    pinned(&stored, 98, "92cf8bbafb8a060e");
 }
 
 #[test]
 fn blocks_and_proposals_are_pinned() {
-    pinned(&block().header, 178, "1dfc1139cd9b6a9c");
-    pinned(&block(), 178 + 8 + 218, "0c4cd5f6d2e4a66f");
+    pinned(&block().header, 178, "879180bb94e7a2cd");
+    pinned(&block(), 178 + 8 + 402, "eaab3bff4c59c9cc");
     let proposal = Proposal {
         block: block(),
         justify: quorum(8),
         timeout: Some(timeout()),
         signature: BlsSignature([7; 48]),
     };
-    pinned(&proposal, 404 + 136 + 1 + 248 + 48, "92190b9c7204f06b");
+    pinned(&proposal, 588 + 136 + 1 + 248 + 48, "a50a45338f817593");
 }
 
 #[test]
 fn votes_and_certificates_are_pinned() {
-    pinned(&vote(), 106, "c693cc915e6fe3ad");
+    pinned(&vote(), 106, "7c7ef51efc3ff56a");
     pinned(&quorum(8), 136, "14dfe1933c9647a1");
     pinned(&timeout(), 208 + 40, "69d192f365e5d446");
     let refusal = Timeout {

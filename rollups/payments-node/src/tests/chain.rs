@@ -16,11 +16,11 @@ use conclave_sdk::api::{
     AccountView, ApiError, CommitteeView, DeliveredEnvelope, DeliveryView, EnvelopeStage,
     EnvelopeView, ProgressView, ReceiptView, RollupView,
 };
-use conclave_seal::{SealScheme, Tdh2, decode_transactions};
+use conclave_seal::{SealScheme, Tdh2};
 use conclave_types::{
     AccountId, BlockTime, BlsPublicKey, BlsSignature, Digest, EdSignature, Envelope, EnvelopeId,
     Genesis, Height, Payload, Point, Receipt, RollupConfig, SealingKey, SystemOp, ValidatorIndex,
-    ValidatorInfo, codec, limits,
+    ValidatorInfo, codec, limits, decode_transactions,
 };
 use curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT;
 use curve25519_dalek::ristretto::CompressedRistretto;

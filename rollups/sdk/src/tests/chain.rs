@@ -1,15 +1,21 @@
 //! A real small chain: four validators with a generated sealing key, blocks with certificates,
-//! sealed envelopes that a quorum opened.
+//! sealed envelopes that a quorum opened, and the real ledger, whose roots the blocks name.
 
-use conclave_crypto::{BlsCommittee, BlsSecret, EdSecret, Signatures, merkle};
+use std::sync::Arc;
+
+use conclave_crypto::{BlsCommittee, BlsSecret, Committee, EdSecret, Signatures, merkle};
+use conclave_ledger::{
+    Content, Entry, ExecutableBlock, Ledger, OrderedBlock, OrderedEnvelope, VoteKeys,
+};
+use conclave_market::{ContentSource, OrderedTransaction, ProofRejected, Verifier};
 use conclave_seal::{
-    Ceremony, KeyGeneration, KeyShares, SealScheme, ShareContext, Tdh2, Verdict, bucket_for,
-    encode_transactions, seal,
+    Ceremony, KeyGeneration, KeyShares, SealScheme, ShareContext, Tdh2, Verdict, bucket_for, plain,
+    seal,
 };
 use conclave_types::*;
 use rand_core::OsRng;
 
-use crate::api::{BlockView, DeliveredEnvelope, DeliveryView};
+use crate::api::{BlockView, DeliveredEnvelope, DeliveryView, LedgerProofView, ProvenEntryView};
 
 pub(super) const ROLLUP: RollupId = RollupId(7);
 const VALIDATORS: u16 = 4;
@@ -19,10 +25,42 @@ pub(super) struct Chain {
     secrets: Vec<BlsSecret>,
     transport: Vec<EdSecret>,
     schemes: Vec<Tdh2>,
-    payer: EdSecret,
+    /// Has fees.
+    pub(super) payer: EdSecret,
+    /// Has none.
+    pub(super) poor: EdSecret,
     sequence: u64,
-    tip: Option<BlockHeader>,
-    next_index: u64,
+    tip: Option<Block>,
+    votes: VoteKeys,
+    pub(super) ledger: Ledger,
+    /// The ledger that the last block names.
+    pub(super) named: Ledger,
+}
+
+/// Nothing is proven on this chain.
+struct Nothing;
+
+impl ContentSource for Nothing {
+    fn transactions(&self, _: &Range) -> Option<Vec<OrderedTransaction>> {
+        None
+    }
+}
+
+impl Verifier for Nothing {
+    fn knows(&self, _: &ProgramVersion) -> bool {
+        false
+    }
+
+    fn verify(
+        &self,
+        _: &Statement,
+        _: ProofSystem,
+        _: &[OrderedTransaction],
+        _: &[u32],
+        _: &[u8],
+    ) -> Result<(), ProofRejected> {
+        unreachable!("no program is known")
+    }
 }
 
 impl Chain {
@@ -45,12 +83,17 @@ impl Chain {
             address: String::new(),
             api: String::new(),
         });
+        let payer = EdSecret::generate(&mut OsRng);
         let genesis = Genesis {
             name: "test".into(),
             time: BlockTime(0),
             validators: validators.collect(),
             sealing,
-            allocations: vec![],
+            allocations: vec![Allocation {
+                account: payer.account(),
+                balance: Amount(1_000_000),
+                fees: Amount(1_000_000),
+            }],
             consensus: ConsensusParameters::default(),
             fees: FeeParameters::default(),
             market: MarketParameters::default(),
@@ -58,16 +101,32 @@ impl Chain {
         let schemes = (0..).map(ValidatorIndex).zip(shares).map(|own| {
             Tdh2::new(&genesis.sealing, &[1; 4], Some(own), [7; 32]).expect("own shares")
         });
+        let ledger = Ledger::genesis(&genesis);
         Self {
             schemes: schemes.collect(),
-            payer: EdSecret::generate(&mut OsRng),
+            payer,
+            poor: EdSecret::generate(&mut OsRng),
             sequence: 0,
             tip: None,
-            next_index: 0,
+            votes: VoteKeys {
+                chain: genesis.chain_id(),
+                committee: Arc::new(Committee::from_genesis(&genesis).expect("four")),
+                signatures: Arc::new(BlsCommittee::verifier(&genesis).expect("valid keys")),
+            },
+            named: ledger.clone(),
+            ledger,
             genesis,
             secrets,
             transport,
         }
+    }
+
+    /// A chain whose first block registers the rollup.
+    pub(super) fn with_rollup() -> Self {
+        let mut chain = Self::new();
+        let register = chain.register(ROLLUP);
+        chain.extend(vec![register]);
+        chain
     }
 
     pub(super) fn transport(&self, index: usize) -> &EdSecret {
@@ -76,70 +135,233 @@ impl Chain {
 
     /// A sealed envelope of the rollup.
     pub(super) fn envelope(&mut self, transactions: &[&[u8]]) -> Envelope {
+        self.sequence += 1;
+        self.sealed(&self.payer, self.sequence, transactions)
+    }
+
+    /// A sealed envelope of a payer and a sequence number.
+    pub(super) fn sealed(
+        &self,
+        payer: &EdSecret,
+        sequence: u64,
+        transactions: &[&[u8]],
+    ) -> Envelope {
         let transactions: Vec<Vec<u8>> = transactions.iter().map(|t| t.to_vec()).collect();
         let plaintext = encode_transactions(&transactions).expect("few");
-        self.sequence += 1;
         let core = EnvelopeCore {
-            chain: self.genesis.chain_id(),
-            epoch: Epoch(0),
-            rollup: ROLLUP,
-            payer: self.payer.account(),
-            sequence: Sequence(self.sequence),
-            expiry: Height(1_000),
-            release: ReleaseRule::OnCommit,
             bucket: bucket_for(plaintext.len()).expect("short"),
+            ..self.core(payer, ROLLUP, sequence)
         };
-        let sign = |digest: &_| self.payer.sign(digest);
-        seal(
-            &self.genesis.sealing.key,
-            core,
-            &plaintext,
-            &mut OsRng,
-            sign,
-        )
+        let key = &self.genesis.sealing.key;
+        seal(key, core, &plaintext, &mut OsRng, |digest| {
+            payer.sign(digest)
+        })
         .expect("fits")
     }
 
-    /// The next block, final, and what it delivers: every envelope opened.
-    pub(super) fn extend(&mut self, envelopes: &[(Envelope, &[&[u8]])]) -> DeliveryView {
-        let ids: Vec<_> = envelopes.iter().map(|(e, _)| e.header.id().0).collect();
+    /// The registration of a rollup that proves nothing.
+    pub(super) fn register(&mut self, rollup: RollupId) -> Envelope {
+        let config = RollupConfig {
+            name: "test".into(),
+            owner: self.payer.account(),
+            program: ProgramVersion(Digest::ZERO),
+            genesis_root: StateRoot(Digest([9; 32])),
+            policy: ProofPolicy::None,
+            reserve_price: Amount(0),
+            reserve_price_max: Amount(0),
+            range_transactions: 1,
+            range_age_ms: 0,
+            deadline_ms: 1,
+            bond_percent: 0,
+            fee_share_percent: 0,
+        };
+        self.sequence += 1;
+        let core = self.core(&self.payer, RollupId::SYSTEM, self.sequence);
+        let body = codec::encode(&SystemOp::RegisterRollup { rollup, config });
+        plain(core, body, |digest| self.payer.sign(digest)).expect("fits")
+    }
+
+    fn core(&self, payer: &EdSecret, rollup: RollupId, sequence: u64) -> EnvelopeCore {
+        EnvelopeCore {
+            chain: self.genesis.chain_id(),
+            epoch: Epoch(0),
+            rollup,
+            payer: payer.account(),
+            sequence: Sequence(sequence),
+            expiry: Height(1_000),
+            release: ReleaseRule::OnCommit,
+            bucket: Bucket(0),
+        }
+    }
+
+    /// The next block, final, and what it delivers to the rollup.
+    pub(super) fn extend(&mut self, mut envelopes: Vec<Envelope>) -> DeliveryView {
+        envelopes.sort_by_key(|envelope| envelope.header.core.rollup);
+        let block = self.block(self.batches(&envelopes));
+        let header = block.header.clone();
+        let ordered = OrderedBlock {
+            height: header.height,
+            epoch: header.epoch,
+            time: header.time,
+            proposer: header.proposer,
+            ledger_height: header.ledger_height,
+        };
+        let author = ValidatorIndex(0);
+        let headers = envelopes.iter().map(|envelope| OrderedEnvelope {
+            header: &envelope.header,
+            author,
+        });
+        let headers: Vec<_> = headers.collect();
+        let mut fees = self.ledger.fees().clone();
+        let dispositions = fees.order(&ordered, &headers).expect("executed");
+        let opens: Vec<bool> = dispositions
+            .iter()
+            .zip(&envelopes)
+            .map(|(disposition, envelope)| disposition.is_accepted() && envelope.header.is_sealed())
+            .collect();
+        let sealed = envelopes.iter().zip(&opens).filter(|(_, opens)| **opens);
+        let sealed: Vec<&EnvelopeHeader> = sealed.map(|(e, _)| &e.header).collect();
+        let mut opened = self.open(&block, &sealed).into_iter();
+        let openings: Vec<Option<Point>> = opens
+            .iter()
+            .map(|opens| opens.then(|| opened.next().expect("one each")))
+            .collect();
+        let contents = envelopes.iter().zip(&openings).zip(&dispositions);
+        let entries = contents.map(|((envelope, m), disposition)| Entry {
+            header: envelope.header.clone(),
+            author,
+            content: match (m, disposition.is_accepted()) {
+                (Some(m), _) => Content::Opened {
+                    plaintext: self.schemes[0].decrypt(envelope, m).expect("ours"),
+                    m: *m,
+                },
+                (None, true) => Content::Plain(envelope.body.clone()),
+                (None, false) => Content::NotOpened,
+            },
+        });
+        let executable = ExecutableBlock {
+            height: ordered.height,
+            epoch: ordered.epoch,
+            time: ordered.time,
+            proposer: ordered.proposer,
+            ledger_height: ordered.ledger_height,
+            entries: entries.collect(),
+            bids: Vec::new(),
+        };
+        self.named = self.ledger.clone();
+        let first = self.ledger.stream(ROLLUP).map_or(0, |stream| stream.next.0);
+        let executed = self
+            .ledger
+            .execute(executable, &Nothing, &Nothing, &self.votes)
+            .expect("everything is here");
+        let delivery = executed.deliveries.iter().find(|d| d.rollup == ROLLUP);
+        let delivered = delivery.map_or(&[][..], |delivery| &delivery.entries);
+        let own = envelopes.iter().zip(&openings);
+        let own = own.filter(|(envelope, _)| envelope.header.core.rollup == ROLLUP);
+        let views = own
+            .zip(delivered)
+            .map(|((envelope, m), entry)| self.view(envelope, *m, entry));
+        let view = DeliveryView {
+            malformed_evidence: None,
+            rollup: ROLLUP.0,
+            height: header.height.0,
+            time_ms: header.time.0,
+            first_index: first,
+            envelopes: views.collect(),
+            stream_digest: self
+                .ledger
+                .stream(ROLLUP)
+                .map_or(Digest::ZERO, |stream| stream.digest)
+                .to_string(),
+            block: Some(self.certify(&block)),
+        };
+        self.tip = Some(block);
+        view
+    }
+
+    fn view(
+        &self,
+        envelope: &Envelope,
+        m: Option<Point>,
+        entry: &DeliveredEntry,
+    ) -> DeliveredEnvelope {
+        let plaintext = m.and_then(|m| self.schemes[0].decrypt(envelope, &m));
+        let transactions = plaintext.and_then(|plaintext| decode_transactions(&plaintext).ok());
+        DeliveredEnvelope {
+            id: entry.envelope.to_string(),
+            payer: envelope.header.core.payer.to_string(),
+            header: hex::encode(codec::encode(&envelope.header)),
+            outcome: entry.outcome.name().into(),
+            opening: m.map(|m| m.to_string()),
+            body: m.map(|_| hex::encode(&envelope.body)),
+            transactions: transactions.iter().flatten().map(hex::encode).collect(),
+        }
+    }
+
+    /// What the ledger that the last block names holds of a rollup.
+    pub(super) fn proof(&self, rollup: RollupId) -> LedgerProofView {
+        self.proof_from(&self.named, rollup)
+    }
+
+    /// The same from another ledger.
+    pub(super) fn proof_from(&self, ledger: &Ledger, rollup: RollupId) -> LedgerProofView {
+        let entry = |value: Vec<u8>, proof: Vec<u8>| ProvenEntryView {
+            value: hex::encode(value),
+            proof: hex::encode(proof),
+        };
+        let (stream, proof) = ledger.prove_stream(rollup).expect("a stream");
+        LedgerProofView {
+            rollup: rollup.0,
+            ledger_height: ledger.height().0,
+            block: self.certify(self.tip.as_ref().expect("a block")),
+            stream: entry(codec::encode(&stream), codec::encode(&proof)),
+            settled: ledger
+                .prove_settled(rollup)
+                .map(|(settled, proof)| entry(codec::encode(&settled), codec::encode(&proof))),
+        }
+    }
+
+    /// One batch with all envelopes, which are grouped by rollup.
+    fn batches(&self, envelopes: &[Envelope]) -> Vec<BatchRef> {
+        let groups = envelopes.chunk_by(|a, b| a.header.core.rollup == b.header.core.rollup);
+        let contents = groups.map(|group| {
+            let ids: Vec<_> = group
+                .iter()
+                .map(|envelope| envelope.header.id().0)
+                .collect();
+            RollupContents {
+                rollup: group[0].header.core.rollup,
+                count: ids.len() as u32,
+                root: merkle::root(&ids),
+            }
+        });
         let header = BatchHeader {
             chain: self.genesis.chain_id(),
             epoch: Epoch(0),
             author: ValidatorIndex(0),
             sequence: self.sequence,
-            contents: vec![RollupContents {
-                rollup: ROLLUP,
-                count: ids.len() as u32,
-                root: merkle::root(&ids),
-            }],
+            shards: Digest::ZERO,
+            contents: contents.collect(),
         };
-        let stored = self.aggregate(Stored::message(self.genesis.chain_id(), header.id()));
-        let batches = match envelopes {
+        let message = Stored::message(self.genesis.chain_id(), header.id());
+        let mut signers = Signers::default();
+        for index in 0..3 {
+            signers.insert(ValidatorIndex(index));
+        }
+        let signatures = self.transport[..3].iter().map(|key| key.sign(&message));
+        let stored = SignatureSet {
+            signers,
+            signatures: signatures.collect(),
+        };
+        match envelopes {
             [] => vec![],
             _ => vec![BatchRef { header, stored }],
-        };
-        let block = self.block(batches);
-        let block_view = self.certify(&block);
-        let opened = self.open(&block, envelopes);
-        let view = DeliveryView {
-            malformed_evidence: None,
-            rollup: ROLLUP.0,
-            height: block.header.height.0,
-            time_ms: block.header.time.0,
-            first_index: self.next_index,
-            envelopes: opened,
-            stream_digest: Digest::ZERO.to_string(),
-            block: Some(block_view),
-        };
-        self.next_index += envelopes.iter().map(|(_, t)| t.len() as u64).sum::<u64>();
-        self.tip = Some(block.header);
-        view
+        }
     }
 
     fn block(&self, batches: Vec<BatchRef>) -> Block {
         let chain = self.genesis.chain_id();
-        let (parent, height, time, parent_view) = match &self.tip {
+        let (parent, height, time, parent_view) = match self.tip.as_ref().map(|tip| &tip.header) {
             Some(tip) => (tip.id(), tip.height.next(), tip.time.0 + 1, tip.view),
             None => (BlockId::genesis(chain), Height(1), 1, View(0)),
         };
@@ -153,8 +375,8 @@ impl Chain {
             proposer: ValidatorIndex(1),
             time: BlockTime(time),
             payload: Block::payload_digest(&batches),
-            ledger_height: Height(0),
-            ledger_root: Digest::ZERO,
+            ledger_height: self.ledger.height(),
+            ledger_root: self.ledger.root(),
         };
         Block { header, batches }
     }
@@ -183,7 +405,7 @@ impl Chain {
             parent: header.parent.to_string(),
             proposer: header.proposer.0,
             time_ms: header.time.0,
-            ledger_height: 0,
+            ledger_height: header.ledger_height.0,
             ledger_root: header.ledger_root.to_string(),
             batches: vec![],
             block: hex::encode(codec::encode(block)),
@@ -208,8 +430,10 @@ impl Chain {
         }
     }
 
-    fn open(&self, block: &Block, envelopes: &[(Envelope, &[&[u8]])]) -> Vec<DeliveredEnvelope> {
-        let headers: Vec<_> = envelopes.iter().map(|(e, _)| &e.header).collect();
+    fn open(&self, block: &Block, headers: &[&EnvelopeHeader]) -> Vec<Point> {
+        if headers.is_empty() {
+            return Vec::new();
+        }
         let context = ShareContext {
             block: block.id(),
             height: block.header.height,
@@ -218,30 +442,17 @@ impl Chain {
         let bundles: Vec<_> = self.schemes[..3]
             .iter()
             .map(|scheme| {
-                let points = scheme.share_points(&headers);
-                scheme
-                    .bundle(context, &headers, points)
-                    .expect("own shares")
+                let points = scheme.share_points(headers);
+                scheme.bundle(context, headers, points).expect("own shares")
             })
             .collect();
-        let verdicts = self.schemes[3].open(context, &headers, &bundles).verdicts;
+        let verdicts = self.schemes[3].open(context, headers, &bundles).verdicts;
         let verdicts = verdicts.expect("a quorum of shares");
-        envelopes
-            .iter()
-            .zip(verdicts)
-            .map(|((envelope, transactions), verdict)| {
-                let Verdict::Opened(m) = verdict else {
-                    panic!("a well-formed envelope opens");
-                };
-                DeliveredEnvelope {
-                    id: envelope.header.id().to_string(),
-                    payer: envelope.header.core.payer.to_string(),
-                    header: hex::encode(codec::encode(&envelope.header)),
-                    outcome: "opened".into(),
-                    opening: Some(m.to_string()),
-                    body: Some(hex::encode(&envelope.body)),
-                    transactions: transactions.iter().map(hex::encode).collect(),
-                }
+        verdicts
+            .into_iter()
+            .map(|verdict| match verdict {
+                Verdict::Opened(m) => m,
+                Verdict::Malformed => panic!("a well-formed envelope opens"),
             })
             .collect()
     }

@@ -1,116 +1,77 @@
 //! A real chain verifies from its genesis; the same chain with anything changed does not.
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::extract::Query;
-use axum::routing::get;
 use conclave_types::{
     Block, CommitCertificate, EnvelopeId, Height, Receipt, TxIndex, ValidatorIndex, codec,
 };
-use serde::Deserialize;
 
+use super::audit::Node;
 use super::chain::{Chain, ROLLUP};
-use super::nodes::{client, serve};
-use crate::api::{ContentsView, DeliveryView, ReceiptView};
-use crate::{Auditor, RangeReport, RangeRequest, VerifyError, verify_receipt};
+use crate::api::{DeliveryView, ReceiptView};
+use crate::{Auditor, VerifyError, verify_receipt};
 
-/// Three blocks: two envelopes, none, one.
+/// After the registration, three blocks: two envelopes, none, one; and one that names the ledger of
+/// the last.
 fn chain() -> (Chain, Vec<DeliveryView>) {
     let mut chain = Chain::new();
-    let a: &[&[u8]] = &[b"one", b"two"];
-    let b: &[&[u8]] = &[b"three"];
-    let c: &[&[u8]] = &[b"four"];
-    let first = [(chain.envelope(a), a), (chain.envelope(b), b)];
-    let last = [(chain.envelope(c), c)];
-    let deliveries = vec![chain.extend(&first), chain.extend(&[]), chain.extend(&last)];
-    (chain, deliveries)
-}
-
-#[derive(Deserialize)]
-struct Wanted {
-    from_height: u64,
-    to_height: u64,
-}
-
-/// Verifies what a node that serves these deliveries, two at a time, says.
-async fn audit(
-    auditor: &Arc<Auditor>,
-    deliveries: Vec<DeliveryView>,
-    from: u64,
-) -> Result<RangeReport, VerifyError> {
-    let to = deliveries.len() as u64;
-    let contents = move |Query(wanted): Query<Wanted>| async move {
-        let inside = deliveries
-            .iter()
-            .filter(|d| (wanted.from_height..=wanted.to_height).contains(&d.height));
-        let deliveries: Vec<_> = inside.take(2).cloned().collect();
-        axum::Json(ContentsView {
-            rollup: ROLLUP.0,
-            from_height: wanted.from_height,
-            to_height: deliveries.last().map_or(0, |last| last.height),
-            deliveries,
-        })
-    };
-    let router = Router::new()
-        .route("/v1/rollups/{id}/contents", get(contents))
-        .route("/v1/proofs", get(|| async { axum::Json(Vec::<()>::new()) }));
-    let node = serve(router).await;
-    let request = RangeRequest {
-        rollup: ROLLUP,
-        from: Height(from),
-        to: Height(to),
-        anchor: None,
-        programs: vec![],
-    };
-    auditor.range(&client(&[node]), &request).await
+    let register = chain.register(ROLLUP);
+    let first = chain.extend(vec![register]);
+    let sent = vec![
+        chain.envelope(&[b"one", b"two"]),
+        chain.envelope(&[b"three"]),
+    ];
+    let two = chain.extend(sent);
+    let none = chain.extend(vec![]);
+    let sent = vec![chain.envelope(&[b"four"])];
+    let one = chain.extend(sent);
+    let last = chain.extend(vec![]);
+    (chain, vec![first, two, none, one, last])
 }
 
 #[tokio::test]
 async fn an_honest_chain_verifies() {
     let (chain, deliveries) = chain();
     let auditor = Auditor::new(&chain.genesis).expect("a valid genesis");
-    let report = audit(&auditor, deliveries.clone(), 1)
-        .await
-        .expect("honest");
+    let node = Node::of(&chain, deliveries);
+    let report = node.clone().audit(&auditor, 1, None).await.expect("honest");
     assert_eq!((report.blocks, report.envelopes), (3, 3));
     assert_eq!(
         (report.first_index, report.next_index),
         (TxIndex(0), TxIndex(4))
     );
     assert_eq!(report.outcomes.get("opened"), Some(&3));
-    let tail = audit(&auditor, deliveries, 2).await.expect("honest");
+    let tail = node.audit(&auditor, 3, None).await.expect("honest");
     assert_eq!((tail.first_index, tail.transactions()), (TxIndex(3), 1));
 }
 
 #[tokio::test]
 async fn anything_changed_is_found_and_named() {
-    let (chain, honest) = chain();
+    let (chain, deliveries) = chain();
+    let honest = Node::of(&chain, deliveries);
     let auditor = Auditor::new(&chain.genesis).expect("a valid genesis");
     type Change = (&'static str, fn(&mut Vec<DeliveryView>), &'static str);
     let changes: [Change; 13] = [
         (
             "an envelope is left out",
-            |d| drop(d[0].envelopes.pop()),
+            |d| drop(d[1].envelopes.pop()),
             "CV-LIGHT-011",
         ),
         (
             "two envelopes are swapped",
-            |d| d[0].envelopes.swap(0, 1),
+            |d| d[1].envelopes.swap(0, 1),
             "CV-LIGHT-012",
         ),
         (
             "an envelope is added",
             |d| {
-                let copy = d[0].envelopes[0].clone();
-                d[1].envelopes.push(copy);
+                let copy = d[1].envelopes[0].clone();
+                d[2].envelopes.push(copy);
             },
             "CV-LIGHT-011",
         ),
         (
             "a header is changed",
             |d| {
-                let header = &mut d[2].envelopes[0].header;
+                let header = &mut d[3].envelopes[0].header;
                 let last = header.len() - 140;
                 let digit = if header.as_bytes()[last] == b'0' {
                     "1"
@@ -124,19 +85,19 @@ async fn anything_changed_is_found_and_named() {
         (
             "a transaction is changed",
             |d| {
-                d[0].envelopes[0].transactions[1] = hex::encode(b"TWO");
+                d[1].envelopes[0].transactions[1] = hex::encode(b"TWO");
             },
             "CV-SDK-043",
         ),
         (
             "a transaction is left out",
-            |d| drop(d[0].envelopes[0].transactions.pop()),
+            |d| drop(d[1].envelopes[0].transactions.pop()),
             "CV-SDK-043",
         ),
         (
             "a body is changed",
             |d| {
-                let body = d[0].envelopes[1].body.as_mut().expect("opened");
+                let body = d[1].envelopes[1].body.as_mut().expect("opened");
                 body.replace_range(0..2, if body.starts_with("00") { "11" } else { "00" });
             },
             "CV-SDK-043",
@@ -144,47 +105,47 @@ async fn anything_changed_is_found_and_named() {
         (
             "another envelope's opening is given",
             |d| {
-                d[0].envelopes[0].opening = d[2].envelopes[0].opening.clone();
+                d[1].envelopes[0].opening = d[3].envelopes[0].opening.clone();
             },
             "CV-SDK-043",
         ),
         (
             "a readable envelope is called malformed",
             |d| {
-                d[2].envelopes[0].outcome = "malformed".into();
-                d[2].envelopes[0].transactions.clear();
+                d[3].envelopes[0].outcome = "malformed".into();
+                d[3].envelopes[0].transactions.clear();
             },
             "CV-SDK-043",
         ),
         (
             "an envelope in time is called expired",
             |d| {
-                let envelope = &mut d[2].envelopes[0];
+                let envelope = &mut d[3].envelopes[0];
                 envelope.outcome = "expired".into();
                 envelope.transactions.clear();
                 (envelope.opening, envelope.body) = (None, None);
             },
             "CV-SDK-043",
         ),
-        ("a height is left out", |d| drop(d.remove(1)), "CV-SDK-04"),
+        ("a height is left out", |d| drop(d.remove(2)), "CV-SDK-04"),
         (
             "an index is shifted",
-            |d| d[2].first_index += 1,
+            |d| d[3].first_index += 1,
             "CV-SDK-044",
         ),
         (
             "the certificate is of another block",
             |d| {
-                let other = d[0].block.as_ref().expect("a block").certificate.clone();
-                d[2].block.as_mut().expect("a block").certificate = other;
+                let other = d[1].block.as_ref().expect("a block").certificate.clone();
+                d[3].block.as_mut().expect("a block").certificate = other;
             },
             "CV-LIGHT-007",
         ),
     ];
     for (what, change, code) in changes {
-        let mut deliveries = honest.clone();
-        change(&mut deliveries);
-        let result = audit(&auditor, deliveries, 1).await;
+        let mut node = honest.clone();
+        change(&mut node.deliveries);
+        let result = node.audit(&auditor, 1, None).await;
         let error = result.expect_err(what).to_string();
         assert!(error.contains(code), "{what}: {error}");
     }
@@ -194,7 +155,7 @@ async fn anything_changed_is_found_and_named() {
 fn a_block_without_a_quorum_is_not_final() {
     let (chain, deliveries) = chain();
     let auditor = Auditor::new(&chain.genesis).expect("a valid genesis");
-    let mut view = deliveries[0].block.clone().expect("a block");
+    let mut view = deliveries[1].block.clone().expect("a block");
     let bytes = hex::decode(&view.certificate).expect("hexadecimal");
     let mut certificate: CommitCertificate = codec::decode(&bytes, 4096).expect("own encoding");
     certificate.aggregate.signers = Default::default();
@@ -210,7 +171,7 @@ fn a_block_without_a_quorum_is_not_final() {
 fn a_block_with_another_body_is_not_verified() {
     let (chain, mut deliveries) = chain();
     let auditor = Auditor::new(&chain.genesis).expect("a valid genesis");
-    let view = deliveries.remove(0);
+    let view = deliveries.remove(1);
     let final_block = auditor
         .block(view.block.as_ref().expect("a block"))
         .expect("honest");
@@ -230,7 +191,7 @@ fn a_block_with_another_body_is_not_verified() {
 fn another_chains_genesis_verifies_nothing() {
     let (_, deliveries) = chain();
     let stranger = Auditor::new(&Chain::new().genesis).expect("a valid genesis");
-    let view = deliveries[0].block.as_ref().expect("a block");
+    let view = deliveries[1].block.as_ref().expect("a block");
     assert!(matches!(
         stranger.block(view),
         Err(VerifyError::WrongBlock { .. })

@@ -1,14 +1,10 @@
 //! One block's envelopes for one rollup: all of them, and what they hold.
 
-use std::collections::BTreeMap;
-
 use conclave_light::verify_complete;
-use conclave_seal::{
-    MalformedEvidence, SealScheme, ShareContext, Verdict, body_matches, decode_transactions,
-};
+use conclave_seal::{MalformedEvidence, SealScheme, ShareContext, Verdict, body_matches};
 use conclave_types::{
-    Block, Envelope, EnvelopeHeader, EnvelopeId, Height, Point, RollupId, ShareLane, TxIndex,
-    limits,
+    Block, DeliveredEntry, Digest, Domain, Envelope, EnvelopeHeader, EnvelopeId, Height, Point,
+    RollupId, ShareLane, StreamOutcome, TxIndex, decode_transactions, limits,
 };
 
 use super::{Auditor, HEADER_BYTES_MAX, VerifyError, decode};
@@ -17,15 +13,10 @@ use crate::api::{DeliveredEnvelope, DeliveryView};
 
 /// The outcome of an envelope whose transactions were delivered.
 const OPENED: &str = "opened";
-/// The outcomes of envelopes whose contents are nothing. Others, such as `void`, depend on the
-/// ledger and not on the contents.
-const UNREADABLE: [&str; 3] = ["malformed", "undecryptable", "undecodable"];
-/// The outcome of an envelope whose seal holds no right M, which takes an opening certificate.
-const MALFORMED: &str = "malformed";
+/// More transactions than a rollup ever has, with room to count on.
+const INDEX_MAX: u64 = u64::MAX / 2;
 /// Bytes of the evidence for a block's malformed envelopes.
 const EVIDENCE_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The outcome of an envelope ordered past its expiry.
-const EXPIRED: &str = "expired";
 
 /// What a verified block delivered to a rollup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,13 +27,22 @@ pub struct VerifiedDelivery {
     pub first_index: TxIndex,
     /// The transactions of all opened envelopes, in order.
     pub transactions: Vec<OrderedTransaction>,
-    /// How many envelopes ended how, in the node's words. `opened`, `malformed` and `expired` are proven.
-    pub outcomes: BTreeMap<String, u64>,
+    /// What became of every envelope, in order. Only a digest that leads to a proven one shows
+    /// that the outcomes are right; [`Auditor::range`] sees to that.
+    pub entries: Vec<DeliveredEntry>,
+}
+
+/// What is inside an envelope, as far as it was given.
+struct Contents {
+    /// The digest by which the plaintext enters the stream.
+    plaintext: Option<Digest>,
+    transactions: Option<Vec<Vec<u8>>>,
 }
 
 impl Auditor {
     /// Verifies that a delivery lists every envelope that a final block orders for the rollup, and
-    /// that opened ones hold the listed transactions. CPU-heavy.
+    /// that opened ones hold the listed transactions. The outcomes are those stated, as far as
+    /// headers, openings and certificates do not contradict them. CPU-heavy.
     pub fn delivery(
         &self,
         rollup: RollupId,
@@ -53,6 +53,9 @@ impl Auditor {
         let malformed = |what| VerifyError::Malformed { height, what };
         if view.height != height.0 || view.rollup != rollup.0 {
             return Err(malformed("the delivery's height or rollup"));
+        }
+        if view.first_index > INDEX_MAX {
+            return Err(malformed("the index of the first transaction"));
         }
 
         // 1. All headers, in their committed order.
@@ -76,7 +79,7 @@ impl Auditor {
             height,
             first_index: TxIndex(view.first_index),
             transactions: Vec::new(),
-            outcomes: BTreeMap::new(),
+            entries: Vec::with_capacity(view.envelopes.len()),
         };
         for ((header, envelope), m) in headers.into_iter().zip(&view.envelopes).zip(openings) {
             let id = header.id();
@@ -90,15 +93,21 @@ impl Auditor {
             }
             let expired = height > header.core.expiry;
             let contents = self.contents(header, envelope, m).map_err(refuse)?;
-            match (envelope.outcome.as_str(), contents) {
-                (OPENED, Some(transactions)) => {
-                    let listed = envelope.transactions.iter();
-                    if !listed.eq(transactions
-                        .iter()
-                        .map(hex::encode)
-                        .collect::<Vec<_>>()
-                        .iter())
-                    {
+            let outcome = match (envelope.outcome.as_str(), &contents.transactions) {
+                (OPENED, Some(transactions)) => StreamOutcome::Opened {
+                    first: next_index(&verified),
+                    transactions: transactions.len() as u32,
+                },
+                (OPENED, None) => {
+                    return Err(refuse("it is called opened and holds no transactions"));
+                }
+                (name, _) => StreamOutcome::named(name)
+                    .ok_or_else(|| refuse("it is called what no envelope comes to"))?,
+            };
+            match (outcome, contents.transactions) {
+                (StreamOutcome::Opened { .. }, Some(transactions)) => {
+                    let inside = transactions.iter().map(hex::encode);
+                    if !inside.eq(envelope.transactions.iter().cloned()) {
                         return Err(refuse("the listed transactions are not those inside"));
                     }
                     let ordered = transactions
@@ -106,31 +115,38 @@ impl Auditor {
                         .map(|bytes| OrderedTransaction { height, bytes });
                     verified.transactions.extend(ordered);
                 }
-                // Operations of the system have one form of their own and no index.
-                (OPENED, None) if rollup == RollupId::SYSTEM => {}
-                (OPENED, None) => {
-                    return Err(refuse("it is called opened and holds no transactions"));
-                }
-                (outcome, Some(_)) if UNREADABLE.contains(&outcome) => {
+                (
+                    StreamOutcome::Malformed
+                    | StreamOutcome::Undecryptable
+                    | StreamOutcome::Undecodable,
+                    Some(_),
+                ) => {
                     return Err(refuse("it is called unreadable and holds transactions"));
                 }
-                (MALFORMED, _) if !unopenable.contains(&id) => {
+                (StreamOutcome::Malformed, _) if !unopenable.contains(&id) => {
                     return Err(refuse("it is called malformed without a certificate"));
                 }
-                (EXPIRED, _) if !expired => {
+                (StreamOutcome::Expired, _) if !expired => {
                     return Err(refuse("it is called expired and was in time"));
                 }
-                _ if rollup != RollupId::SYSTEM && !envelope.transactions.is_empty() => {
+                _ if !envelope.transactions.is_empty() => {
                     return Err(refuse(
                         "transactions are listed for an envelope without effect",
                     ));
                 }
                 _ => {}
             }
-            *verified
-                .outcomes
-                .entry(envelope.outcome.clone())
-                .or_default() += 1;
+            let plaintext = match outcome.has_plaintext() {
+                true => contents
+                    .plaintext
+                    .ok_or_else(|| refuse("its contents are not given"))?,
+                false => Digest::ZERO,
+            };
+            verified.entries.push(DeliveredEntry {
+                envelope: id,
+                outcome,
+                plaintext,
+            });
         }
         Ok(verified)
     }
@@ -202,31 +218,36 @@ impl Auditor {
         Ok(openings)
     }
 
-    /// The transactions inside, when opening and body are given and hold any.
+    /// What is inside, as far as opening and body are given. The digest of a plain body is in its
+    /// header.
     fn contents(
         &self,
         header: EnvelopeHeader,
         envelope: &DeliveredEnvelope,
         m: Option<Point>,
-    ) -> Result<Option<Vec<Vec<u8>>>, &'static str> {
+    ) -> Result<Contents, &'static str> {
+        let sealed = header.is_sealed();
+        let mut contents = Contents {
+            plaintext: (!sealed).then_some(header.body_digest),
+            transactions: None,
+        };
         let Some(body) = &envelope.body else {
-            return Ok(None);
+            return Ok(contents);
         };
         if body.len() > 2 * limits::PLAIN_BODY_BYTES_MAX {
             return Err("the body is longer than any");
         }
         let body = hex::decode(body).map_err(|_| "the body is not hexadecimal")?;
-        let sealed = header.is_sealed();
         let envelope = Envelope { header, body };
         if !body_matches(&envelope) {
             return Err("the body is not the header's");
         }
-        let plaintext = match (sealed, m) {
-            (false, _) => Some(envelope.body),
-            (true, Some(m)) => self.seal.decrypt(&envelope, &m),
-            (true, None) => None,
-        };
-        Ok(plaintext.and_then(|plaintext| decode_transactions(&plaintext).ok()))
+        let plaintext = m.and_then(|m| self.seal.decrypt(&envelope, &m));
+        if let Some(plaintext) = plaintext.filter(|_| sealed) {
+            contents.plaintext = Some(Domain::EnvelopeBody.digest(&plaintext));
+            contents.transactions = decode_transactions(&plaintext).ok();
+        }
+        Ok(contents)
     }
 }
 

@@ -2,32 +2,40 @@
 //!
 //! ```text
 //! genesis ─▶ commit certificates ─▶ blocks ─▶ ALL envelopes of the rollup (Merkle roots)
-//!                                                 │ openings, decrypted bodies
-//!                                                 ▼
-//!                           transactions in order ─▶ settled proofs, root to root
+//!                     │                           │ openings, decrypted bodies
+//!                     │                           ▼
+//!                     │             transactions and outcomes in order ─▶ settled proofs,
+//!                     │                           │ chain of digests       root to root
+//!                     ▼                           ▼                           ▼
+//!          ledger root of a final header ─▶ the stream's digest        the settled root
 //! ```
 //!
-//! Proven here: finality, order, completeness, and what every opened envelope holds. Not provable
-//! from headers and openings: that an envelope without effect (unpaid, a duplicate, …) really has
-//! none. The report counts those; a settled proof over the range covers them, because validators
-//! checked it against the contents they derived themselves.
+//! Finality, order, completeness and what every opened envelope holds follow from blocks, headers
+//! and openings. That an envelope was unpaid, a duplicate or void depends on the ledger: the
+//! outcomes of all envelopes are hashed into the stream's digest, which must lead to the digest in
+//! a ledger whose root a final header names. Nothing is taken on the node's word.
 
 mod delivery;
+mod ledger;
 mod report;
 mod settlement;
+mod walk;
 
 use std::sync::Arc;
 
 use conclave_crypto::{BlsCommittee, BlsCommitteeError, Committee, CommitteeError};
-use conclave_light::{CertificateError, ChainError, ContentsError, Verifier, verify_ancestry};
+use conclave_light::{
+    CertificateError, ChainError, ContentsError, LedgerProofError, Verifier, verify_ancestry,
+};
 use conclave_seal::{KeyError, Tdh2};
 use conclave_types::{
-    Block, BlockHeader, BlockId, ChainId, CommitCertificate, EnvelopeId, Genesis, Height, RollupId,
-    StateRoot, TxIndex, codec, limits,
+    Block, BlockHeader, BlockId, ChainId, CommitCertificate, Digest, EnvelopeId, Genesis, Height,
+    RollupId, Settled, StateRoot, TxIndex, codec, limits,
 };
 use rand_core::{OsRng, RngCore};
 
 pub use delivery::VerifiedDelivery;
+pub use ledger::ProvenLedger;
 pub use report::{ProofReport, RangeReport, RangeRequest};
 
 use crate::ClientError;
@@ -114,11 +122,48 @@ pub enum VerifyError {
         "[CV-SDK-046] the proof of auction {auction}: {reason}; the settlement is not to be relied on"
     )]
     Proof { auction: u64, reason: String },
-    /// The stated settled root is not where the proofs lead.
+    /// The settled root in the ledger is not where the proofs lead.
     #[error(
-        "[CV-SDK-047] the proofs lead to root {found}, the node states {stated}; ask another node"
+        "[CV-SDK-047] the proofs lead to root {found} before transaction {index}, the ledger holds {settled:?}; ask another node"
     )]
-    SettledRoot { stated: String, found: StateRoot },
+    SettledRoot {
+        found: StateRoot,
+        index: TxIndex,
+        settled: Option<Settled>,
+    },
+    /// An entry is not in the ledger that the given block names.
+    #[error(transparent)]
+    Ledger(#[from] LedgerProofError),
+    /// The node contradicts itself.
+    #[error(
+        "[CV-SDK-048] height {height}: the outcomes that are listed do not give the stream digest that is stated with them; ask another node"
+    )]
+    Digest { height: Height },
+    /// What is listed is not what the ledger holds.
+    #[error(
+        "[CV-SDK-049] heights {from} to {to}: what is listed leads to the stream digest {found:?}, the ledger of height {ledger_height} holds {expected:?}: an outcome is wrong; ask another node"
+    )]
+    Outcomes {
+        from: Height,
+        to: Height,
+        ledger_height: Height,
+        found: Digest,
+        expected: Digest,
+    },
+    /// No final block names a ledger that covers the heights asked for.
+    #[error(
+        "[CV-SDK-050] outcomes are proven up to height {proven} of {wanted}: later ledgers are named by no final block yet; wait for a few blocks or ask for fewer heights"
+    )]
+    Unproven { wanted: Height, proven: Height },
+    /// The rollup had no stream yet.
+    #[error(
+        "[CV-SDK-051] rollup {rollup} was registered at height {registered}: up to height {to} nothing could be ordered for it; ask for later heights"
+    )]
+    Early {
+        rollup: RollupId,
+        registered: Height,
+        to: Height,
+    },
 }
 
 /// Everything that is needed to verify, made from the genesis alone.

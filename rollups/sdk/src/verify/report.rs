@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use conclave_types::{AccountId, Height, RollupId, StateRoot, TxIndex};
 
+use super::ProvenLedger;
 use crate::Program;
 
 /// What to verify.
@@ -12,10 +13,10 @@ use crate::Program;
 pub struct RangeRequest {
     /// Whose contents.
     pub rollup: RollupId,
-    /// The first height.
+    /// The first height; those up to the rollup's registration are left out.
     pub from: Height,
-    /// The last height.
-    pub to: Height,
+    /// The last height; without one, the last whose outcomes can be proven now.
+    pub to: Option<Height>,
     /// The root that the first settled range must start from, when the caller knows it: the
     /// rollup's genesis root, or an earlier verified one.
     pub anchor: Option<StateRoot>,
@@ -55,13 +56,14 @@ pub struct RangeReport {
     pub blocks: u64,
     /// Envelopes of the rollup: all that were ordered.
     pub envelopes: u64,
-    /// How they ended, in the node's words. `opened` and `expired` are proven; the others rest on
-    /// the settled proofs.
+    /// How they ended; all proven by the ledger.
     pub outcomes: BTreeMap<String, u64>,
     /// The index of the first transaction.
     pub first_index: TxIndex,
     /// The index after the last.
     pub next_index: TxIndex,
+    /// The ledger that proves the outcomes, and the settled root in it.
+    pub ledger: ProvenLedger,
     /// Settled proofs inside the range, in order, all verified.
     pub proofs: Vec<ProofReport>,
     /// Settled proofs that reach outside the range, or of programs not at hand.

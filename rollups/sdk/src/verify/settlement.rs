@@ -1,39 +1,58 @@
-//! A whole range: every height, then the settled proofs over its transactions.
+//! A whole range: every height, the outcomes against the ledger, then the settled proofs over the
+//! transactions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use conclave_types::{
-    AuctionId, BlockId, Height, ProofSystem, Range, RollupId, StateRoot, Statement, TxIndex, limits,
+    AuctionId, Digest, Height, ProofSystem, Range, RollupId, StateRoot, Statement, TxIndex, limits,
 };
 
-use super::delivery::next_index;
-use super::{Auditor, ProofReport, RangeReport, RangeRequest, VerifiedDelivery, VerifyError};
-use crate::api::{DeliveryView, ProofView};
+use super::walk::Walk;
+use super::{Auditor, ProofReport, ProvenLedger, RangeReport, RangeRequest, VerifyError};
+use crate::api::ProofView;
 use crate::{Client, OrderedTransaction, Program, program_of};
 
 /// Proofs asked for at once.
 const PROOFS_PAGE: usize = 100;
+/// Links asked for at once.
+const LINKS_PAGE: usize = 1000;
 
 impl Auditor {
-    /// Verifies a rollup's contents over a range of heights, and every settled proof whose
-    /// transactions all lie in it. Names exactly what fails.
+    /// Verifies a rollup's contents and outcomes over a range of heights, and every settled proof
+    /// whose transactions all lie in it. Names exactly what fails.
     pub async fn range(
         self: &Arc<Self>,
         client: &Client,
         request: &RangeRequest,
     ) -> Result<RangeReport, VerifyError> {
-        // 1. Every height, in order, with its block and all its envelopes.
-        let mut walk = Walk::new(request);
-        while walk.next <= request.to {
-            let page = client
-                .contents(request.rollup, walk.next, request.to, true)
-                .await?;
+        let rollup = request.rollup;
+
+        // 1. A ledger that a final header names: where the chain of digests must lead.
+        let view = client.ledger_proof(rollup).await?;
+        let auditor = self.clone();
+        let ledger = offload(move || auditor.ledger(rollup, &view)).await?;
+        let (from, to) = heights(request, &ledger)?;
+
+        // 2. Every height, in order, with its block and all its envelopes.
+        let registered = ledger.stream.registered;
+        let before = match from == registered.next() {
+            true => Digest::ZERO,
+            false => {
+                let page = client.links(rollup, from, 1).await?;
+                page.digest.parse().map_err(|_| VerifyError::Malformed {
+                    height: from,
+                    what: "the digest before it",
+                })?
+            }
+        };
+        let mut walk = Walk::new(rollup, from, registered, before);
+        while walk.next <= to {
+            let page = client.contents(rollup, walk.next, to, true).await?;
             if page.deliveries.is_empty() {
                 return Err(VerifyError::Short {
-                    rollup: request.rollup,
+                    rollup,
                     served: Height(walk.next.0.saturating_sub(1)),
-                    wanted: request.to,
+                    wanted: to,
                 });
             }
             let auditor = self.clone();
@@ -46,21 +65,51 @@ impl Auditor {
             .await?;
         }
 
-        // 2. The settled proofs over these transactions.
-        let (mut report, transactions) = walk.finish();
+        // 3. The digests lead from there to the one in the ledger.
+        let mut tail = walk.tail();
+        while tail.digest != ledger.stream.digest && tail.next <= ledger.height {
+            let page = client.links(rollup, tail.next, LINKS_PAGE).await?;
+            tail.take(&page, ledger.height)?;
+        }
+        if tail.digest != ledger.stream.digest {
+            return Err(VerifyError::Outcomes {
+                from,
+                to,
+                ledger_height: ledger.height,
+                found: tail.digest,
+                expected: ledger.stream.digest,
+            });
+        }
+
+        // 4. The settled proofs over these transactions.
+        let (mut report, transactions) = walk.finish(ledger)?;
+        self.proofs(client, request, &mut report, &transactions)
+            .await?;
+        check_settled(&report)?;
+        Ok(report)
+    }
+
+    /// Verifies the settled proofs over the range's transactions.
+    async fn proofs(
+        self: &Arc<Self>,
+        client: &Client,
+        request: &RangeRequest,
+        report: &mut RangeReport,
+        transactions: &[OrderedTransaction],
+    ) -> Result<(), VerifyError> {
         let mut last = request.anchor.map(|root| (root, report.first_index));
         let mut from = report.first_index;
         loop {
             let page = client.proofs(request.rollup, from, PROOFS_PAGE).await?;
-            let Some(final_view) = page.last() else { break };
+            let Some(final_view) = page.last() else {
+                return Ok(());
+            };
             from = TxIndex(final_view.from_index.saturating_add(1));
             let full = page.len() == PROOFS_PAGE;
-            let past = page
-                .iter()
-                .any(|view| view.from_index >= report.next_index.0);
             for view in page {
-                if view.from_index >= report.next_index.0 {
-                    break;
+                // What was settled after the ledger in hand is for another time.
+                if view.from_index >= report.next_index.0 || view.height > report.ledger.height.0 {
+                    return Ok(());
                 }
                 let inside =
                     view.from_index >= report.first_index.0 && view.to_index <= report.next_index.0;
@@ -75,7 +124,7 @@ impl Auditor {
                 };
                 let proof = client.proof(AuctionId(view.auction)).await?;
                 let contents =
-                    slice(&transactions, report.first_index, &view).ok_or_else(|| bounds(&view))?;
+                    slice(transactions, report.first_index, &view).ok_or_else(|| bounds(&view))?;
                 let job = ProofCheck {
                     auditor: self.clone(),
                     rollup: request.rollup,
@@ -87,33 +136,56 @@ impl Auditor {
                 last = Some((verified.new_root, verified.to_index));
                 report.proofs.push(verified);
             }
-            if past || !full {
-                break;
+            if !full {
+                return Ok(());
             }
         }
-        self.check_settled(client, &report).await?;
-        Ok(report)
     }
 }
 
-impl Auditor {
-    /// When the proofs reach the settled index, they must lead to the stated root.
-    async fn check_settled(
-        &self,
-        client: &Client,
-        report: &RangeReport,
-    ) -> Result<(), VerifyError> {
-        let Some((found, index)) = report.settled() else {
-            return Ok(());
-        };
-        let rollup = client.rollup(report.rollup).await?;
-        if rollup.settled_index == index.0 && rollup.settled_root != found.to_string() {
-            return Err(VerifyError::SettledRoot {
-                stated: rollup.settled_root,
-                found,
-            });
-        }
-        Ok(())
+/// The heights to verify: after the rollup's registration, and covered by the ledger in hand.
+fn heights(request: &RangeRequest, ledger: &ProvenLedger) -> Result<(Height, Height), VerifyError> {
+    let to = request.to.unwrap_or(ledger.height);
+    if to > ledger.height {
+        return Err(VerifyError::Unproven {
+            wanted: to,
+            proven: ledger.height,
+        });
+    }
+    let registered = ledger.stream.registered;
+    if to <= registered {
+        return Err(VerifyError::Early {
+            rollup: request.rollup,
+            registered,
+            to,
+        });
+    }
+    let from = request.from.max(registered.next());
+    match from > to {
+        true => Err(VerifyError::Unproven {
+            wanted: from,
+            proven: ledger.height,
+        }),
+        false => Ok((from, to)),
+    }
+}
+
+/// The proofs lead to a root that the ledger holds, or has gone on from.
+fn check_settled(report: &RangeReport) -> Result<(), VerifyError> {
+    let Some((found, index)) = report.settled() else {
+        return Ok(());
+    };
+    let settled = report.ledger.settled;
+    let agrees = settled.is_some_and(|settled| {
+        settled.next > index || (settled.next == index && settled.root == found)
+    });
+    match agrees {
+        true => Ok(()),
+        false => Err(VerifyError::SettledRoot {
+            found,
+            index,
+            settled,
+        }),
     }
 }
 
@@ -127,101 +199,6 @@ async fn offload<T: Send + 'static>(
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => unreachable!("blocking work is never cancelled while it is waited for"),
         },
-    }
-}
-
-/// The blocks so far.
-struct Walk {
-    rollup: RollupId,
-    from: Height,
-    next: Height,
-    /// The last final block, once there is one.
-    parent: Option<BlockId>,
-    first_index: Option<TxIndex>,
-    next_index: TxIndex,
-    envelopes: u64,
-    outcomes: BTreeMap<String, u64>,
-    transactions: Vec<OrderedTransaction>,
-}
-
-impl Walk {
-    fn new(request: &RangeRequest) -> Self {
-        let from = request.from.max(Height(1));
-        Self {
-            rollup: request.rollup,
-            from,
-            next: from,
-            parent: None,
-            // Nothing is ordered before the first block.
-            first_index: (from == Height(1)).then_some(TxIndex(0)),
-            next_index: TxIndex(0),
-            envelopes: 0,
-            outcomes: BTreeMap::new(),
-            transactions: Vec::new(),
-        }
-    }
-
-    fn take(&mut self, auditor: &Auditor, view: &DeliveryView) -> Result<(), VerifyError> {
-        let height = self.next;
-        let malformed = |what| VerifyError::Malformed { height, what };
-        let block = view.block.as_ref().ok_or_else(|| malformed("the block"))?;
-        if view.height != height.0 || block.height != height.0 {
-            return Err(malformed("the delivery of this height"));
-        }
-        let final_block = auditor.block(block)?;
-        let found = final_block.block.header.parent;
-        if let Some(expected) = self.parent.filter(|expected| *expected != found) {
-            return Err(VerifyError::Fork {
-                height,
-                found,
-                expected,
-            });
-        }
-        let delivery = auditor.delivery(self.rollup, &final_block.block, view)?;
-        self.check_index(&delivery)?;
-        self.parent = Some(final_block.id);
-        self.next = height.next();
-        self.next_index = next_index(&delivery);
-        self.envelopes += view.envelopes.len() as u64;
-        for (outcome, count) in delivery.outcomes {
-            *self.outcomes.entry(outcome).or_default() += count;
-        }
-        self.transactions.extend(delivery.transactions);
-        Ok(())
-    }
-
-    fn check_index(&mut self, delivery: &VerifiedDelivery) -> Result<(), VerifyError> {
-        let found = delivery.first_index;
-        let expected = match self.first_index {
-            Some(first) => TxIndex(first.0 + self.transactions.len() as u64),
-            None => found,
-        };
-        self.first_index.get_or_insert(found);
-        match found == expected {
-            true => Ok(()),
-            false => Err(VerifyError::Index {
-                height: delivery.height,
-                expected,
-                found,
-            }),
-        }
-    }
-
-    fn finish(self) -> (RangeReport, Vec<OrderedTransaction>) {
-        let first_index = self.first_index.unwrap_or_default();
-        let report = RangeReport {
-            rollup: self.rollup,
-            from: self.from,
-            to: Height(self.next.0 - 1),
-            blocks: self.next.0 - self.from.0,
-            envelopes: self.envelopes,
-            outcomes: self.outcomes,
-            first_index,
-            next_index: TxIndex(first_index.0 + self.transactions.len() as u64),
-            proofs: Vec::new(),
-            proofs_skipped: 0,
-        };
-        (report, self.transactions)
     }
 }
 

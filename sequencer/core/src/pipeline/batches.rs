@@ -5,7 +5,7 @@ use super::*;
 impl Sequencer {
     /// Packs what waits into a batch of ours.
     pub(super) fn pack(&mut self, now: u64, actions: &mut Vec<Action>) {
-        while self.mempool.waiting() > 0 && self.may_pack() {
+        while self.mempool.waiting() > 0 && self.may_pack(now) {
             let envelopes = self.mempool.take();
             if envelopes.is_empty() {
                 return;
@@ -19,10 +19,13 @@ impl Sequencer {
                 author: self.config.index,
                 sequence: self.batch_sequence,
                 contents: admission::contents_of(&envelopes),
+                shards: Digest::ZERO,
             };
             let id = header.id();
             let batch = Arc::new(Batch { header, envelopes });
             self.availability.collect(id, batch.clone(), now);
+            self.availability.expect(id, now);
+            self.packed_ms = now;
             self.keep_batch(id, batch.clone());
             actions.push(Action::Broadcast(Message::Batch(batch.clone())));
             let from = self.config.index;
@@ -33,13 +36,18 @@ impl Sequencer {
                 own: true,
             }));
         }
+        if self.mempool.waiting() > 0 && self.availability.collecting() == 0 {
+            self.wake_at(self.packed_ms + BATCH_PACE_MS, actions);
+        }
     }
 
-    /// Whether one more batch of ours may leave now.
-    pub(super) fn may_pack(&self) -> bool {
+    /// Whether one more batch of ours may leave now: a small one after the pace and alone, a
+    /// worthwhile one at once and next to another.
+    pub(super) fn may_pack(&self, now: u64) -> bool {
+        let worthwhile = self.mempool.waiting() >= BATCH_WORTHWHILE;
         match self.availability.collecting() {
-            0 => true,
-            1..BATCHES_IN_FLIGHT_MAX => self.mempool.waiting() >= BATCH_WORTHWHILE,
+            0 => worthwhile || now >= self.packed_ms + BATCH_PACE_MS,
+            1..BATCHES_IN_FLIGHT_MAX => worthwhile,
             _ => false,
         }
     }
@@ -102,6 +110,7 @@ impl Sequencer {
                     actions.push(misbehaviour("a batch that is not well formed"));
                 } else if self.may_check(from) && !checking {
                     self.checking_batches.insert(id, from);
+                    self.availability.expect(id, now);
                     actions.push(Action::Work(Work::CheckBatch {
                         from,
                         batch,
@@ -168,7 +177,7 @@ impl Sequencer {
         let stored = Stored {
             batch: id,
             signer,
-            signature: self.config.signatures.sign(&message),
+            signature: (self.config.sign)(&message),
         };
         let to = batch.header.author;
         // The host gives a message to ourselves back as an input.
@@ -184,14 +193,9 @@ impl Sequencer {
 
     pub(super) fn stored(&mut self, now: u64, stored: &Stored, actions: &mut Vec<Action>) {
         let Config {
-            chain,
-            committee,
-            signatures,
-            ..
+            chain, committee, ..
         } = &self.config;
-        let (certificate, liars) =
-            self.availability
-                .stored(*chain, committee, signatures.as_ref(), stored);
+        let (certificate, liars) = self.availability.stored(*chain, committee, stored);
         for validator in liars {
             let what = "a wrong signature on a batch";
             actions.push(Action::Misbehaviour { validator, what });
@@ -242,13 +246,11 @@ impl Sequencer {
             chain,
             epoch,
             committee,
-            signatures,
             ..
         } = &self.config;
-        let aggregate = &reference.stored;
         let message = Stored::message(*chain, reference.header.id());
         admission::check_batch_header(*chain, *epoch, &reference.header)
-            && committee.has_quorum(&aggregate.signers)
-            && signatures.verify_aggregate(&[(message, aggregate.signers)], &aggregate.signature)
+            && committee.has_quorum(&reference.stored.signers)
+            && committee.all_signed(&message, &reference.stored)
     }
 }

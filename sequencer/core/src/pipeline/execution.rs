@@ -99,12 +99,12 @@ impl Sequencer {
         self.forget_bids(height);
         let mut writes = done.writes;
         if height.0.is_multiple_of(SNAPSHOT_BLOCKS) {
-            let held = self.held.values().cloned().collect();
+            let ordered = self.ordered_at.remove(&height);
             writes.push(Write::Snapshot {
                 height,
                 ledger: self.ledger.clone(),
-                held,
-                ordered: self.availability.ordered(),
+                held: self.held_by_ledger(),
+                ordered: ordered.unwrap_or_else(|| self.availability.ordered()),
             });
         }
         let published = Published {
@@ -118,6 +118,14 @@ impl Sequencer {
         };
         let then = vec![Action::Executed(Box::new(published))];
         actions.push(Action::Durable { writes, then });
+    }
+
+    /// The sealed bids that the ledger holds: the same on every validator, whatever else it knows.
+    fn held_by_ledger(&self) -> Vec<Arc<Envelope>> {
+        let auctions = self.ledger.auctions();
+        let bids = auctions.flat_map(|auction| self.ledger.held_bids(auction.id));
+        bids.filter_map(|bid| self.held.get(&bid.id()).cloned())
+            .collect()
     }
 
     /// Forgets the bids of blocks up to `height` that the ledger holds no more, or never took.

@@ -25,6 +25,10 @@ impl Sequencer {
                 let others = ended.into_iter().filter(|other| *other != id);
                 writes.extend(others.map(Write::Ordered));
             }
+            if self.committed.0.is_multiple_of(SNAPSHOT_BLOCKS) {
+                self.ordered_at
+                    .insert(self.committed, self.availability.ordered());
+            }
             if self.committed > self.recovered_to {
                 writes.push(Write::Block(block.clone(), certificate.clone()));
             }
@@ -117,6 +121,10 @@ impl Sequencer {
         if !pending.missing.is_empty() || pending.block.header.ledger_height > executed {
             return false;
         }
+        if let Some(reason) = self.contradiction(&pending.block) {
+            actions.push(Action::Stop { reason });
+            return false;
+        }
         let absent = self.missing(&pending.block, actions);
         if !absent.is_empty() {
             self.queue[at].missing = absent;
@@ -188,6 +196,20 @@ impl Sequencer {
         self.queue[at].ordered = Some(placed.into_iter().zip(dispositions).collect());
         self.start_lane(context, opening, now, actions);
         true
+    }
+
+    /// A final header that names another root than our ledger had at that height: a quorum has
+    /// executed something else. Then our ledger, wherever it came from, must not be built upon.
+    fn contradiction(&self, block: &Block) -> Option<String> {
+        let header = &block.header;
+        let own = self.roots.get(&header.ledger_height)?;
+        (*own != header.ledger_root).then(|| {
+            format!(
+                "[CV-SEQ-030] the final block {} names the ledger root {} at height {}, ours is {own}; \
+                 keep the log, move the data directory away, and start again to join anew",
+                header.height, header.ledger_root, header.ledger_height
+            )
+        })
     }
 
     /// The block's envelopes in order, each with its place.

@@ -88,12 +88,25 @@ impl Sequencer {
         })
     }
 
+    /// Whether there is something to order, and nothing on its way that is worth waiting for.
+    fn is_gathered(&mut self, now: u64, actions: &mut Vec<Action>) -> bool {
+        let Some(since) = self.availability.orderable_since(&self.uncommitted) else {
+            return false;
+        };
+        let due = since + BLOCK_GATHER_MS;
+        let gathered = now >= due || !self.availability.expects_more(now);
+        if !gathered {
+            self.wake_at(due, actions);
+        }
+        gathered
+    }
+
     /// Tells agreement when there begins or ceases to be something to propose.
     pub(super) fn announce(&mut self, now: u64, actions: &mut Vec<Action>) {
         let ledger = proposer::ledger_reference(&self.roots, self.tip);
         let lagging = proposer::lags(self.committed.next(), ledger.height)
             || self.held_back == Some(self.executed);
-        let orderable = !lagging && self.availability.has_orderable(&self.uncommitted);
+        let orderable = !lagging && self.is_gathered(now, actions);
         let pending = orderable || self.timers_due(now);
         if pending != self.payload_pending {
             self.payload_pending = pending;

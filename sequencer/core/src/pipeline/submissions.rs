@@ -123,7 +123,7 @@ impl Sequencer {
             deadline: Height(self.committed.0 + self.config.order_deadline_blocks),
             signature: EdSignature([0; 64]),
         };
-        receipt.signature = (self.config.receipts)(&receipt.message());
+        receipt.signature = (self.config.sign)(&receipt.message());
         receipt
     }
 }

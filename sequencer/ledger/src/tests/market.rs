@@ -270,8 +270,9 @@ fn a_price_is_bounded_by_the_fund() {
         world.op(OWNER, register),
         world.op(2, SystemOp::RegisterProver { slots: 1 }),
         world.op(2, SystemOp::PostBond { amount: Amount(60) }),
-        world.transactions(5, ROLLUP, 4),
     ];
+    world.block(sent);
+    let sent = vec![world.transactions(5, ROLLUP, 4)];
     world.block(sent);
     assert!(
         world
@@ -371,11 +372,13 @@ fn missing_contents_and_bids_stop_execution_without_a_trace() {
     let before = world.ledger.snapshot();
     let missing = world
         .ledger
-        .execute(block.clone(), &Store::default(), &KeyedVerifier);
+        .execute(block.clone(), &Store::default(), &KeyedVerifier, &votes());
     assert!(matches!(missing, Err(ExecuteError::MissingContents { .. })));
     let mut corrupt = world.store.clone();
     corrupt.0.get_mut(&ROLLUP).expect("stream")[0].bytes.push(0);
-    let corrupt = world.ledger.execute(block, &corrupt, &KeyedVerifier);
+    let corrupt = world
+        .ledger
+        .execute(block, &corrupt, &KeyedVerifier, &votes());
     assert!(matches!(corrupt, Err(ExecuteError::CorruptContents { .. })));
     assert_eq!(world.ledger.snapshot(), before);
 }
@@ -397,7 +400,7 @@ fn a_range_of_long_transactions_ends_at_its_bytes() {
     let long = 280_000;
     let fill = limits::RANGE_BYTES_MAX.div_ceil(long);
     for _ in 0..=fill {
-        let bytes = encode_transactions(&[vec![0; long as usize]]);
+        let bytes = encode_transactions(&[vec![0; long as usize]]).expect("one");
         let sent = world.sealed(5, rollup, bytes);
         world.block(vec![sent]);
     }

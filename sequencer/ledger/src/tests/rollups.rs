@@ -190,7 +190,10 @@ fn bad_plaintexts_keep_their_place_and_harm_nobody() {
     malformed.content = Content::Malformed;
     let mut undecryptable = world.transactions(5, ROLLUP, 1);
     undecryptable.content = Content::UndecryptableBody { m: Point([0; 32]) };
-    let many = encode_transactions(&vec![vec![]; limits::ENVELOPE_TRANSACTIONS_MAX + 1]);
+    let many = codec::encode(&vec![
+        Vec::<u8>::new();
+        limits::ENVELOPE_TRANSACTIONS_MAX + 1
+    ]);
     let sent = vec![
         world.transactions(5, ROLLUP, 1),
         malformed,

@@ -1,3 +1,4 @@
+use conclave_light::{EntryTable, verify_entry};
 use conclave_types::*;
 
 use super::harness::*;

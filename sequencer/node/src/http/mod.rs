@@ -26,6 +26,7 @@ mod document;
 mod error;
 mod extract;
 mod guard;
+mod ledger;
 mod limits;
 mod market;
 mod operate;
@@ -92,6 +93,7 @@ fn request_routes<B: Backend>() -> OpenApiRouter<Arc<Api<B>>> {
             block / __path_block;
         rollups: rollups / __path_rollups, rollup / __path_rollup,
             rollup_contents / __path_rollup_contents;
+        ledger: ledger_proof / __path_ledger_proof, links / __path_links;
         market: intents / __path_intents, auctions / __path_auctions, auction / __path_auction,
             provers / __path_provers, prover / __path_prover, proofs / __path_proofs,
             proof / __path_proof;

@@ -3,6 +3,7 @@
 
 mod chain;
 mod errors;
+mod ledger;
 mod routes;
 mod server;
 mod serving;

@@ -1,10 +1,12 @@
 //! From the node's own types to the JSON shapes of the API; all of it pure.
 
+use bincode::Encode;
 use conclave_ledger::Ledger;
 use conclave_market::{Auction, BidVerdict, OpenedBid, Phase, Prover, Stage};
 use conclave_sdk::api::{
     AccountView, AuctionView, BatchView, BidView, BlockView, CommitteeView, DeliveryView, FeeQuote,
-    ProverView, ReceiptView, RollupView, TotalsView, ValidatorView,
+    LedgerProofView, LinkView, LinksView, ProvenEntryView, ProverView, ReceiptView, RollupView,
+    TotalsView, ValidatorView,
 };
 use conclave_types::{
     AccountId, Amount, BatchRef, Digest, Genesis, Height, MarketParameters, ProofPolicy, Receipt,
@@ -12,7 +14,7 @@ use conclave_types::{
 };
 
 use super::market::AuctionState;
-use crate::backend::{CertifiedBlock, ProverRecord};
+use crate::backend::{CertifiedBlock, ProverRecord, StoredLink};
 
 /// A submission's receipt.
 pub(super) fn receipt(receipt: &Receipt) -> ReceiptView {
@@ -177,6 +179,52 @@ pub(super) fn rollup(ledger: &Ledger, id: RollupId) -> Option<RollupView> {
         bond_percent: config.bond_percent,
         stream_digest: stream.digest.to_string(),
     })
+}
+
+/// A rollup's entries in a ledger, proven against the root that the block names; `None` when that
+/// ledger does not know the rollup.
+pub(super) fn ledger_proof(
+    ledger: &Ledger,
+    id: RollupId,
+    named_by: &CertifiedBlock,
+) -> Option<LedgerProofView> {
+    let (stream, proof) = ledger.prove_stream(id)?;
+    Some(LedgerProofView {
+        rollup: id.0,
+        ledger_height: ledger.height().0,
+        block: block(named_by),
+        stream: proven_entry(&stream, &proof),
+        settled: ledger
+            .prove_settled(id)
+            .map(|(settled, proof)| proven_entry(&settled, &proof)),
+    })
+}
+
+fn proven_entry(value: &impl Encode, proof: &impl Encode) -> ProvenEntryView {
+    ProvenEntryView {
+        value: hex::encode(codec::encode(value)),
+        proof: hex::encode(codec::encode(proof)),
+    }
+}
+
+/// Links of a rollup's stream; `before` is the last one before them.
+pub(super) fn links(
+    id: RollupId,
+    (from, to): (Height, Height),
+    before: Option<&StoredLink>,
+    links: &[StoredLink],
+) -> LinksView {
+    let link = |stored: &StoredLink| LinkView {
+        height: stored.link.height.0,
+        entries: stored.link.entries.to_string(),
+    };
+    LinksView {
+        rollup: id.0,
+        from_height: from.0,
+        to_height: to.0,
+        digest: before.map_or_else(stream_start, |before| before.digest.to_string()),
+        links: links.iter().map(link).collect(),
+    }
 }
 
 /// Where an auction stands.

@@ -1,22 +1,23 @@
 //! The file: creating, opening, committing.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bincode::{Decode, Encode};
-use conclave_types::{ChainId, ValidatorIndex};
+use conclave_types::{ChainId, Digest, ValidatorIndex};
 use redb::{Builder, Database, Durability, ReadableDatabase, WriteTransaction};
 
 use super::batch::Write;
 use super::error::{
     from_commit, from_database, from_io, from_storage, from_table, from_transaction, guarded,
 };
-use super::{Snapshot, StoreError, Table, WriteBatch};
+use super::mark::{self, Closing, Mark, sync_directory};
+use super::{Snapshot, StoreError, Table, WriteBatch, keys, record};
 
 /// The layout of the tables; a file with a higher number is refused.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Bytes that redb may keep of the file in memory: the recent blocks, batches and the mempool's
 /// index fit many times over.
@@ -41,8 +42,23 @@ pub struct Store {
 struct Inner {
     path: PathBuf,
     database: Database,
-    /// A write failed, so what the file holds is not what we think.
+    /// A write failed or a value was damaged, so what the file holds is not what we think.
     stopped: AtomicBool,
+    /// Dropped after the database was closed.
+    closing: Option<Closing>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.stopped.load(Ordering::SeqCst) {
+            return;
+        }
+        if let Some(closing) = &mut self.closing
+            && let Ok(safety) = safety_of(&self.path, &self.database)
+        {
+            closing.arm(safety);
+        }
+    }
 }
 
 impl Store {
@@ -75,7 +91,8 @@ impl Store {
         Self::open(path, identity)
     }
 
-    /// Opens the file of a validator that has run before, after checking all of it.
+    /// Opens the file of a validator that has run before. All of it is checked unless an orderly
+    /// stop left its mark; then the checksum of each record is, whenever it is read.
     pub fn open(path: &Path, identity: Identity) -> Result<Self, StoreError> {
         let length = fs::metadata(path)
             .map_err(|error| from_io(path, &error))?
@@ -86,16 +103,35 @@ impl Store {
                 reason: "it is empty".to_owned(),
             });
         }
+        let mark = mark::take(path)?;
+        let quick = mark.is_some_and(|mark| mark.length == length);
+        let store = match Self::open_file(path, !quick, mark) {
+            // Only the whole check can tell what a file with a damaged record is still good for.
+            Err(StoreError::Corrupted { .. }) if quick => Self::open_file(path, true, mark)?,
+            opened => opened?,
+        };
+        store.check(identity)?;
+        Ok(store)
+    }
+
+    fn open_file(path: &Path, check_all: bool, mark: Option<Mark>) -> Result<Self, StoreError> {
+        if check_all {
+            tracing::info!(path = %path.display(), "checking the whole store");
+        }
         let database = guarded(path, || {
             Builder::new()
                 .set_cache_size(CACHE_BYTES)
-                .set_check_integrity_on_open(true)
+                .set_check_integrity_on_open(check_all)
                 .open(path)
                 .map_err(|error| from_database(path, &error))
         })?;
-        let store = Self::over(path, database);
-        store.check(identity)?;
-        Ok(store)
+        let safety = safety_of(path, &database)?;
+        if mark.is_some_and(|mark| mark.safety != safety) {
+            return Err(StoreError::Exchanged {
+                path: path.to_owned(),
+            });
+        }
+        Ok(Self::over(path, database, Some(Closing::of(path))))
     }
 
     /// Opens the file, or creates it if there is none. A validator whose file was lost must not
@@ -132,7 +168,7 @@ impl Store {
     pub(super) fn commit_all(&self, batches: &[&WriteBatch]) -> Result<(), StoreError> {
         if self.inner.stopped.load(Ordering::SeqCst) {
             return Err(StoreError::Stopped {
-                reason: "an earlier write failed".to_owned(),
+                reason: "an earlier write failed, or a record was found damaged".to_owned(),
             });
         }
         let result = guarded(&self.inner.path, || self.write(batches));
@@ -142,11 +178,17 @@ impl Store {
         result
     }
 
-    pub(super) fn over(path: &Path, database: Database) -> Self {
+    /// Refuses all further writes: a record was found damaged.
+    pub(super) fn distrust(&self) {
+        self.inner.stopped.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn over(path: &Path, database: Database, closing: Option<Closing>) -> Self {
         let inner = Inner {
             path: path.to_owned(),
             database,
             stopped: AtomicBool::new(false),
+            closing,
         };
         Self {
             inner: Arc::new(inner),
@@ -216,7 +258,7 @@ impl Store {
         for write in batches.iter().flat_map(|batch| batch.writes_to(table)) {
             let done = match write {
                 Write::Put { key, value } => open
-                    .insert(key.as_slice(), value.as_slice())
+                    .insert(key.as_slice(), record::seal(table, key, value).as_slice())
                     .map(|_previous| ()),
                 Write::Delete { key } => open.remove(key.as_slice()).map(|_previous| ()),
                 Write::DeleteRange(range) if range.is_empty() => Ok(()),
@@ -279,16 +321,44 @@ fn write_new(draft: &Path, identity: Identity) -> Result<(), StoreError> {
             .create(draft)
             .map_err(|error| from_database(draft, &error))
     })?;
-    Store::over(draft, database).initialise(identity)
+    Store::over(draft, database, None).initialise(identity)
+}
+
+/// The digest of the stored safety state.
+fn safety_of(path: &Path, database: &Database) -> Result<Digest, StoreError> {
+    guarded(path, || {
+        let transaction = database
+            .begin_read()
+            .map_err(|error| from_transaction(path, &error))?;
+        let table = transaction
+            .open_table(Table::Safety.definition())
+            .map_err(|error| from_table(path, &error))?;
+        let stored = table
+            .get(keys::SAFETY)
+            .map_err(|error| from_storage(path, &error))?;
+        let Some(stored) = stored else {
+            return Ok(mark::digest_of(None));
+        };
+        match record::open(Table::Safety, keys::SAFETY, stored.value()) {
+            Some(safety) => Ok(mark::digest_of(Some(safety))),
+            None => Err(damaged_record(path, Table::Safety)),
+        }
+    })
+}
+
+/// A record does not fit its checksum.
+pub(super) fn damaged_record(path: &Path, table: Table) -> StoreError {
+    StoreError::Corrupted {
+        path: path.to_owned(),
+        reason: format!("a record of {} does not fit its checksum", table.name()),
+    }
 }
 
 /// Gives the draft its name, durably.
 fn publish(draft: &Path, path: &Path) -> Result<(), StoreError> {
     let failed = |error| from_io(path, &error);
     fs::rename(draft, path).map_err(failed)?;
-    File::open(directory_of(path))
-        .and_then(|directory| directory.sync_all())
-        .map_err(failed)
+    sync_directory(path).map_err(failed)
 }
 
 fn directory_of(path: &Path) -> &Path {

@@ -12,7 +12,7 @@ use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionErro
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The operating system refused, for a reason not named below.
-    #[error("[CV-STORE-001] {}: {reason}; check the path and the disk", path.display())]
+    #[error("[CV-STORE-001] {}: {reason}; check the path and the disk (the system's log names a failing one), then start the node again", path.display())]
     Io { path: PathBuf, reason: String },
     /// The file was written for another chain.
     #[error(
@@ -43,7 +43,7 @@ pub enum StoreError {
     },
     /// The file is no store, or was damaged.
     #[error(
-        "[CV-STORE-005] {} is damaged ({reason}); restore it from a copy, or give the validator a new identity: one that forgot its votes must not vote", path.display()
+        "[CV-STORE-005] {} is damaged ({reason}); replace the disk if it fails, move the file away, and start again: the node then joins anew from its peers, and votes only where it cannot have voted before", path.display()
     )]
     Corrupted { path: PathBuf, reason: String },
     /// The file or its directory may not be written.
@@ -77,6 +77,11 @@ pub enum StoreError {
         "[CV-STORE-012] {bytes} bytes wait for the disk, at most {bytes_max} may; try again later"
     )]
     Busy { bytes: usize, bytes_max: usize },
+    /// The file is whole, and not the one that the last orderly stop left.
+    #[error(
+        "[CV-STORE-014] {} is not the file that this validator last closed, but maybe an older copy of it; put the newest back, or move the file away and start again, so that the node joins anew: one that forgot its votes must not vote", path.display()
+    )]
+    Exchanged { path: PathBuf },
     /// A stored value does not decode.
     #[error(
         "[CV-STORE-013] a value of table {table} does not decode ({reason}); the file was written by another version or is damaged"

@@ -12,6 +12,10 @@
 //! - Nobody is told "durable" before the file was synced.
 //! - After a failed write nothing is accepted any more ([`StoreError::Stopped`]) and the owner is
 //!   told: what is on disk is then unknown until the file is opened again.
+//! - Every value carries a checksum ([`record`]) that every read looks at. A value that does not fit
+//!   its checksum stops the store for good: no later write is accepted.
+//! - After an orderly stop ([`mark`]) a start relies on these; after any other, it checks all of the
+//!   file first.
 //! - Keys are big-endian ([`keys`]), so that a range of keys is a range of heights.
 //!
 //! A file belongs to one chain and one validator for ever, and is held by one process at a time.
@@ -20,6 +24,8 @@ mod batch;
 mod database;
 mod error;
 pub mod keys;
+mod mark;
+mod record;
 mod snapshot;
 mod table;
 mod writer;

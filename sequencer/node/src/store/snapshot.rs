@@ -6,8 +6,9 @@ use bincode::Decode;
 use conclave_types::codec;
 use redb::{ReadOnlyTable, ReadTransaction};
 
+use super::database::damaged_record;
 use super::error::{from_storage, from_table, guarded};
-use super::{KeyRange, Store, StoreError, Table};
+use super::{KeyRange, Store, StoreError, Table, record};
 
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
@@ -32,10 +33,11 @@ impl Snapshot {
 
     /// The value of a key.
     pub fn get(&self, table: Table, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, StoreError> {
-        guarded(self.path(), || {
+        self.guard(|| {
             let found = self.table(table)?.get(key.as_ref());
             let found = found.map_err(|error| from_storage(self.path(), &error))?;
-            Ok(found.map(|value| value.value().to_vec()))
+            let value = found.map(|stored| self.value(table, key.as_ref(), stored.value()));
+            value.transpose()
         })
     }
 
@@ -59,7 +61,7 @@ impl Snapshot {
 
     /// Whether a key is there.
     pub fn contains(&self, table: Table, key: impl AsRef<[u8]>) -> Result<bool, StoreError> {
-        guarded(self.path(), || {
+        self.guard(|| {
             let found = self.table(table)?.get(key.as_ref());
             let found = found.map_err(|error| from_storage(self.path(), &error))?;
             Ok(found.is_some())
@@ -99,17 +101,37 @@ impl Snapshot {
         if range.is_empty() {
             return Ok(T::default());
         }
-        guarded(self.path(), || {
-            let table = self.table(table)?;
+        let name = table;
+        self.guard(|| {
+            let table = self.table(name)?;
             let rows = table
                 .range::<&[u8]>(range.bounds())
                 .map_err(|error| from_storage(self.path(), &error))?;
             let mut rows = rows.map(|row| match row {
-                Ok((key, value)) => Ok((key.value().to_vec(), value.value().to_vec())),
+                Ok((key, stored)) => {
+                    let value = self.value(name, key.value(), stored.value())?;
+                    Ok((key.value().to_vec(), value))
+                }
                 Err(error) => Err(from_storage(self.path(), &error)),
             });
             take(&mut rows)
         })
+    }
+
+    /// Runs a read. After one that found the file damaged nothing of it is relied on any more.
+    fn guard<T>(&self, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let result = guarded(self.path(), read);
+        if matches!(result, Err(StoreError::Corrupted { .. })) {
+            self.store.distrust();
+        }
+        result
+    }
+
+    fn value(&self, table: Table, key: &[u8], stored: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let value = record::open(table, key, stored);
+        value
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| damaged_record(self.path(), table))
     }
 
     fn path(&self) -> &Path {

@@ -43,10 +43,17 @@ tables! {
     Openings = "openings";
     /// What a block delivered to a rollup, by rollup and height.
     Deliveries = "deliveries";
+    /// What a height adds to a rollup's chain of digests, by rollup and height.
+    StreamLinks = "stream-links";
     /// Height at which a transaction was delivered, by rollup and the first index of that height.
     TxHeights = "tx-heights";
-    /// The ledger as of a height.
+    /// What the ledger as of a height is made of: its pieces' digests, by height.
     LedgerSnapshots = "ledger-snapshots";
+    /// The pieces, by height and number.
+    SnapshotPieces = "snapshot-pieces";
+    /// Opened transactions of unproven ranges, taken over when this node joined by a snapshot, by
+    /// rollup and index of the first.
+    JoinedContents = "joined-contents";
     /// The ledger's events, by height and number.
     Events = "events";
     /// Accepted proofs, by auction and proof system.

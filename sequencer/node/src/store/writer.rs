@@ -26,6 +26,8 @@ struct Queue {
     state: Mutex<State>,
     /// Something waits, or the writer was closed.
     changed: Condvar,
+    /// What waited was taken to be written, or the writer was closed.
+    taken: Condvar,
 }
 
 #[derive(Default)]
@@ -83,6 +85,14 @@ impl StoreWriter {
     /// Bytes that wait for the disk.
     pub fn pending_bytes(&self) -> usize {
         self.queue.lock().pending_bytes
+    }
+
+    /// Blocks while more than `bytes` wait for the disk: who takes in work that must be written
+    /// goes no faster than the disk does. Returns at once when the writer has ended.
+    pub fn wait_for_room(&self, bytes: usize) {
+        let full = |state: &mut State| state.pending_bytes > bytes && state.closed.is_none();
+        let room = self.queue.taken.wait_while(self.queue.lock(), full);
+        drop(room.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Queues a batch and waits until it is durable. Never [`StoreError::Busy`]: it is for what a
@@ -163,6 +173,7 @@ impl Queue {
     fn close(&self, reason: &str) {
         self.lock().closed.get_or_insert_with(|| reason.to_owned());
         self.changed.notify_one();
+        self.taken.notify_all();
     }
 
     /// All that waits; `None` once nothing does and the writer is closed.
@@ -173,6 +184,7 @@ impl Queue {
             .wait_while(self.lock(), idle)
             .unwrap_or_else(PoisonError::into_inner);
         state.pending_bytes = 0;
+        self.taken.notify_all();
         let group = std::mem::take(&mut state.pending);
         (!group.is_empty()).then_some(group)
     }

@@ -14,8 +14,9 @@ use super::{Refusal, bounds};
 /// The version of everything that is said after the Hello.
 pub(super) const PROTOCOL_VERSION: u16 = 1;
 
+/// What both ends of a connection say first.
 #[derive(Debug, Encode, Decode)]
-struct Hello {
+pub struct Hello {
     protocol: u16,
     chain: ChainId,
 }

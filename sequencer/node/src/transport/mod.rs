@@ -56,4 +56,5 @@ pub use events::{
     Disconnect, IncomingRequest, Message, PeerEvent, Refusal, Responder, TransportEvents,
 };
 pub use handle::{PeerStatus, Transport, TransportHandle};
+pub use hello::Hello;
 pub use metrics::{ClassMetrics, Counter, Metrics};

@@ -1,8 +1,9 @@
 //! A committee of real nodes on loopback, each with its own directory.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -10,12 +11,14 @@ use std::time::Duration;
 use conclave_crypto::{BlsSecret, EdSecret};
 use conclave_market::{OrderedTransaction, ProofRejected, Verifier};
 use conclave_node::backend::Backend;
+use conclave_node::transport::{PeerConfig, Timing, Transport, TransportConfig, TransportEvents};
 use conclave_node::{Node, NodeConfig, NodeError, NodeHandle, NodeKeys};
 use conclave_seal::{Ceremony, KeyGeneration, KeyShares};
 use conclave_types::{
-    Allocation, Amount, BlockTime, Bucket, Digest, Envelope, EnvelopeCore, EnvelopeId, Epoch,
-    Genesis, Height, ProgramVersion, ProofPolicy, ProofSystem, ReleaseRule, RollupConfig, RollupId,
-    Sequence, StateRoot, Statement, SystemOp, ValidatorIndex, ValidatorInfo, codec,
+    Allocation, Amount, BlockTime, Bucket, ConsensusParameters, Digest, Envelope, EnvelopeCore,
+    EnvelopeId, Epoch, Genesis, Height, ProgramVersion, ProofPolicy, ProofSystem, ReleaseRule,
+    RollupConfig, RollupId, Sequence, StateRoot, Statement, SystemOp, ValidatorIndex,
+    ValidatorInfo, codec,
 };
 use rand_core::OsRng;
 use tempfile::TempDir;
@@ -109,6 +112,11 @@ fn own_address() -> SocketAddr {
 impl Network {
     /// Four validators with keys and a key generation among them.
     pub(crate) fn new() -> Self {
+        Self::with(ConsensusParameters::default())
+    }
+
+    /// The same with other parameters of agreement.
+    pub(crate) fn with(consensus: ConsensusParameters) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let bls: Vec<BlsSecret> = (0..4).map(|_| BlsSecret::generate(&mut OsRng)).collect();
         let transport: Vec<EdSecret> = (0..4).map(|_| EdSecret::generate(&mut OsRng)).collect();
@@ -130,12 +138,16 @@ impl Network {
             time: BlockTime(1),
             validators: validators.collect(),
             sealing,
-            allocations: vec![Allocation {
-                account: payer.account(),
-                balance: Amount(1_000_000_000),
-                fees: Amount(1_000_000_000),
-            }],
-            consensus: Default::default(),
+            allocations: [&payer]
+                .into_iter()
+                .chain(&transport)
+                .map(|secret| Allocation {
+                    account: secret.account(),
+                    balance: Amount(1_000_000_000),
+                    fees: Amount(1_000_000_000),
+                })
+                .collect(),
+            consensus,
             fees: Default::default(),
             market: Default::default(),
         };
@@ -164,6 +176,7 @@ impl Network {
                 bls: BlsSecret::from_bytes(&member.bls).expect("a key"),
                 transport: EdSecret::from_seed(&member.transport),
                 shares: KeyShares::decode(&member.shares).expect("shares"),
+                account: Some(EdSecret::from_seed(&member.transport)),
             },
             data_dir: member.data_dir.clone(),
             listen: member.listen,
@@ -181,6 +194,30 @@ impl Network {
         Running { handle, stop, task }
     }
 
+    /// Nobody's node: a validator's keys in the hands of a test.
+    pub(crate) fn impostor(&self, index: usize) -> (BlsSecret, Transport, TransportEvents) {
+        let own = &self.members[index];
+        let others = self.genesis.validators.iter().enumerate();
+        let peers = others
+            .filter(|(other, _)| *other != index)
+            .map(|(other, validator)| PeerConfig {
+                index: ValidatorIndex(other as u16),
+                key: validator.transport_key,
+                address: validator.address.clone(),
+            });
+        let (transport, events) = Transport::start(TransportConfig {
+            chain: self.genesis.chain_id(),
+            own: ValidatorIndex(index as u16),
+            seed: EdSecret::from_seed(&own.transport).to_seed(),
+            listen: own.listen,
+            peers: peers.collect(),
+            timing: Timing::default(),
+        })
+        .expect("the transport starts");
+        let bls = BlsSecret::from_bytes(&own.bls).expect("a key");
+        (bls, transport, events)
+    }
+
     /// Starts all four.
     pub(crate) async fn start_all(&self) -> Vec<Running> {
         let mut running = Vec::new();
@@ -188,6 +225,11 @@ impl Network {
             running.push(self.start(index).await);
         }
         running
+    }
+
+    /// Where a node keeps what it must not lose.
+    pub(crate) fn data_dir(&self, index: usize) -> &Path {
+        &self.members[index].data_dir
     }
 
     fn core(&mut self, rollup: RollupId, height: Height) -> EnvelopeCore {
@@ -213,7 +255,7 @@ impl Network {
 
     /// A sealed envelope with these transactions.
     pub(crate) fn sealed(&mut self, rollup: RollupId, transactions: &[Vec<u8>]) -> Envelope {
-        let plaintext = conclave_seal::encode_transactions(transactions).expect("fits");
+        let plaintext = conclave_types::encode_transactions(transactions).expect("fits");
         let mut core = self.core(rollup, Height(0));
         core.bucket = conclave_seal::bucket_for(plaintext.len()).expect("fits");
         let key = self.genesis.sealing.key;
@@ -225,12 +267,17 @@ impl Network {
 
     /// Registers a rollup that only wants order.
     pub(crate) fn register(&mut self, rollup: RollupId) -> Envelope {
+        self.register_with(rollup, ProofPolicy::None)
+    }
+
+    /// Registers a rollup with this policy.
+    pub(crate) fn register_with(&mut self, rollup: RollupId, policy: ProofPolicy) -> Envelope {
         let config = RollupConfig {
             name: format!("rollup-{rollup}"),
             owner: self.payer.account(),
             program: ProgramVersion(Digest([1; 32])),
             genesis_root: StateRoot(Digest([0; 32])),
-            policy: ProofPolicy::None,
+            policy,
             reserve_price: Amount(0),
             reserve_price_max: Amount(0),
             range_transactions: 100,

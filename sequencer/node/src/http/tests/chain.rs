@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use conclave_crypto::{Committee, Signatures};
 use conclave_ledger::{
-    ClosedBid, Content, Entry, ExecutableBlock, Executed, Ledger, LedgerEvent, Outcome,
-    encode_transactions,
+    ClosedBid, Content, Entry, ExecutableBlock, Executed, Ledger, LedgerEvent, VoteKeys,
 };
 use conclave_market::{ContentSource, OrderedTransaction, ProofRejected, Verifier};
 use conclave_sdk::api::{
@@ -14,7 +14,10 @@ use conclave_sdk::api::{
 use conclave_types::*;
 use tokio::sync::{Notify, watch};
 
-use crate::backend::{Backend, CertifiedBlock, Progress, ProverRecord, Refusal};
+use crate::backend::{
+    Backend, CertifiedBlock, NamedLedger, Progress, ProverRecord, Refusal, StoredLink,
+};
+use crate::provable::Provable;
 
 pub(super) const ROLLUP: RollupId = RollupId(7);
 pub(super) const PAYER: AccountId = AccountId(Digest([1; 32]));
@@ -39,12 +42,19 @@ struct Inner {
     shared: Arc<Ledger>,
     sequence: u64,
     blocks: BTreeMap<Height, CertifiedBlock>,
+    provable: Provable,
+    /// The root of every height.
+    roots: BTreeMap<Height, Digest>,
+    /// The ledger that headers name, when not the one before their own.
+    names: Option<Height>,
     deliveries: BTreeMap<(RollupId, Height), DeliveryView>,
+    links: BTreeMap<(RollupId, Height), StoredLink>,
     envelopes: BTreeMap<EnvelopeId, Height>,
     events: BTreeMap<Height, Vec<EventView>>,
     proofs: BTreeMap<AuctionId, ProofView>,
     record: ProverRecord,
     transactions: Transactions,
+    votes: VoteKeys,
     /// Plaintexts of held bids.
     bids: BTreeMap<EnvelopeId, Vec<u8>>,
 }
@@ -63,6 +73,27 @@ impl ContentSource for Transactions {
 }
 
 /// Takes every proof: what a proof shows is not what these tests are about.
+/// Nobody signs anything in these tests.
+struct Unsigned;
+
+impl Signatures for Unsigned {
+    fn sign(&self, _: &Digest) -> BlsSignature {
+        BlsSignature([0; 48])
+    }
+
+    fn verify(&self, _: ValidatorIndex, _: &Digest, _: &BlsSignature) -> bool {
+        false
+    }
+
+    fn aggregate(&self, _: &[BlsSignature]) -> Option<BlsSignature> {
+        None
+    }
+
+    fn verify_aggregate(&self, _: &[(Digest, Signers)], _: &BlsSignature) -> bool {
+        false
+    }
+}
+
 struct Lenient;
 
 impl Verifier for Lenient {
@@ -89,6 +120,10 @@ impl Chain {
         Arc::new(Self {
             inner: Mutex::new(Inner {
                 shared: Arc::new(ledger.clone()),
+                provable: Provable::new(Arc::new(ledger.clone())),
+                roots: BTreeMap::from([(Height(0), ledger.root())]),
+                names: None,
+                links: BTreeMap::new(),
                 ledger,
                 sequence: 0,
                 blocks: BTreeMap::new(),
@@ -98,6 +133,11 @@ impl Chain {
                 proofs: BTreeMap::new(),
                 record: ProverRecord::default(),
                 transactions: Transactions::default(),
+                votes: VoteKeys {
+                    chain: genesis.chain_id(),
+                    committee: Arc::new(Committee::from_genesis(&genesis).expect("3f+1")),
+                    signatures: Arc::new(Unsigned),
+                },
                 bids: BTreeMap::new(),
             }),
             progress: watch::Sender::new(Progress::default()),
@@ -169,7 +209,7 @@ impl Chain {
     /// An opened envelope of the rollup.
     pub(super) fn contents(&self, transactions: &[&[u8]]) -> Entry {
         let transactions: Vec<Vec<u8>> = transactions.iter().map(|bytes| bytes.to_vec()).collect();
-        let plaintext = encode_transactions(&transactions);
+        let plaintext = encode_transactions(&transactions).expect("few");
         let content = Content::Opened {
             plaintext,
             m: Point([3; 32]),
@@ -227,6 +267,11 @@ impl Chain {
         });
     }
 
+    /// From now on headers name this ledger.
+    pub(super) fn name(&self, ledger_height: u64) {
+        self.lock().names = Some(Height(ledger_height));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no test panics while holding it")
     }
@@ -237,7 +282,10 @@ impl Inner {
         let height = self.ledger.height().next();
         let time = BlockTime(self.ledger.time().0 + 1000);
         let proposer = ValidatorIndex((height.0 % 4) as u16);
-        let block = block(genesis, height, time, proposer, entries.len() as u32);
+        let named = self.names.unwrap_or(self.ledger.height());
+        let ledger = (named, self.roots[&named]);
+        let at = (height, time, proposer);
+        let block = block(genesis, at, entries.len() as u32, ledger);
         let closing = self.ledger.closing(time, height, proposer);
         let held = closing
             .into_iter()
@@ -256,17 +304,20 @@ impl Inner {
             epoch: Epoch(0),
             time,
             proposer,
-            ledger_height: Height(height.0 - 1),
+            ledger_height: named,
             entries: entries.to_vec(),
             bids,
         };
         let executed = self
             .ledger
-            .execute(executable, &self.transactions, &Lenient)
+            .execute(executable, &self.transactions, &Lenient, &self.votes)
             .expect("everything is here");
+        self.roots.insert(height, executed.state_root);
+        self.provable.committed(&block.block.header);
         self.blocks.insert(height, block);
         self.keep(entries, executed, time);
         self.shared = Arc::new(self.ledger.clone());
+        self.provable.executed(self.shared.clone());
         height
     }
 
@@ -293,7 +344,7 @@ impl Inner {
                     .find(|h| h.id() == entry.envelope);
                 let header = header.expect("delivered from this block");
                 let range = match entry.outcome {
-                    Outcome::Delivered {
+                    StreamOutcome::Opened {
                         first,
                         transactions,
                     } => {
@@ -306,7 +357,7 @@ impl Inner {
                     id: entry.envelope.to_string(),
                     payer: header.core.payer.to_string(),
                     header: hex::encode(codec::encode(header)),
-                    outcome: format!("{:?}", entry.outcome),
+                    outcome: entry.outcome.name().into(),
                     opening: None,
                     body: None,
                     transactions: delivery.transactions[range]
@@ -315,6 +366,11 @@ impl Inner {
                         .collect(),
                 }
             });
+            let link = StoredLink {
+                link: StreamLink::new(height, &delivery.entries),
+                digest: delivery.digest,
+            };
+            self.links.insert((delivery.rollup, height), link);
             let view = DeliveryView {
                 malformed_evidence: None,
                 rollup: delivery.rollup.0,
@@ -402,6 +458,22 @@ impl Backend for Chain {
         self.lock().deliveries.get(&(rollup, height)).cloned()
     }
 
+    fn named_ledger(&self) -> Option<NamedLedger> {
+        self.lock().provable.newest()
+    }
+
+    fn links(&self, rollup: RollupId, from: Height, to: Height, limit: usize) -> Vec<StoredLink> {
+        let inner = self.lock();
+        let links = inner.links.range((rollup, from)..=(rollup, to));
+        links.map(|(_, link)| *link).take(limit).collect()
+    }
+
+    fn last_link(&self, rollup: RollupId, to: Height) -> Option<StoredLink> {
+        let inner = self.lock();
+        let mut links = inner.links.range((rollup, Height(0))..=(rollup, to));
+        links.next_back().map(|(_, link)| *link)
+    }
+
     fn events(&self, height: Height) -> Vec<EventView> {
         self.lock().events.get(&height).cloned().unwrap_or_default()
     }
@@ -455,6 +527,7 @@ impl Backend for Chain {
             finality_ms_p99: None,
             opening_ms_p50: None,
             opening_ms_p99: None,
+            syncing: None,
         }
     }
 
@@ -535,10 +608,9 @@ fn config() -> RollupConfig {
 
 fn block(
     genesis: &Genesis,
-    height: Height,
-    time: BlockTime,
-    proposer: ValidatorIndex,
+    (height, time, proposer): (Height, BlockTime, ValidatorIndex),
     envelopes: u32,
+    (ledger_height, ledger_root): (Height, Digest),
 ) -> CertifiedBlock {
     let chain = genesis.chain_id();
     let aggregate = AggregateSignature {
@@ -555,13 +627,17 @@ fn block(
         epoch: Epoch(0),
         author: proposer,
         sequence: height.0,
+        shards: Digest::ZERO,
         contents,
     };
     let batches = match envelopes {
         0 => vec![],
         _ => vec![BatchRef {
             header: batch,
-            stored: aggregate.clone(),
+            stored: SignatureSet {
+                signers: aggregate.signers,
+                signatures: vec![EdSignature([0; 64]); aggregate.signers.count()],
+            },
         }],
     };
     let header = BlockHeader {
@@ -574,8 +650,8 @@ fn block(
         proposer,
         time,
         payload: Block::payload_digest(&batches),
-        ledger_height: Height(height.0 - 1),
-        ledger_root: Digest([2; 32]),
+        ledger_height,
+        ledger_root,
     };
     let block = Block { header, batches };
     let certificate = CommitCertificate {

@@ -27,6 +27,16 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ),
     (
         "GET",
+        "/v1/rollups/{id}/ledger-proof",
+        "/v1/rollups/7/ledger-proof",
+    ),
+    (
+        "GET",
+        "/v1/rollups/{id}/links",
+        "/v1/rollups/7/links?from_height=1&limit=5",
+    ),
+    (
+        "GET",
         "/v1/rollups/{id}/stream",
         "/v1/rollups/7/stream?from_height=1&proofs=false",
     ),

@@ -46,7 +46,7 @@ fn a_newer_format_is_refused() {
     drop(store);
     let error = Store::open(&path, identity()).err().unwrap();
     assert!(
-        matches!(error, StoreError::NewerFormat { found: 2, .. }),
+        matches!(error, StoreError::NewerFormat { found: 3, .. }),
         "{error}"
     );
 }
@@ -79,7 +79,7 @@ fn an_interrupted_creation_can_be_repeated() {
     let (directory, path) = place();
     fs::write(directory.path().join("node.redb.new"), b"half a file").unwrap();
     Store::create(&path, identity()).unwrap();
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    assert!(!directory.path().join("node.redb.new").exists());
 }
 
 #[test]

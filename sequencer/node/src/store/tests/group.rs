@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
 use super::super::*;
-use super::backend::{Disk, Op};
+use super::backend::{Disk, Fails, Op};
 use super::*;
 
 #[test]
@@ -47,6 +47,40 @@ fn batches_become_durable_in_order_and_together() {
     assert!((1..=8).contains(&syncs), "{syncs} syncs for 101 batches");
 }
 
+/// Whoever waits for room gets on when the disk does, and when the writer ends.
+#[test]
+fn room_comes_with_the_disk_or_the_end() {
+    let disk = Disk::default();
+    let (writer, _failure) = StoreWriter::start(disk.store().unwrap()).unwrap();
+    let (release, hold) = mpsc::channel::<()>();
+    let (started, start) = mpsc::channel::<()>();
+    let on_durable = move |result: Result<(), StoreError>| {
+        result.unwrap();
+        started.send(()).unwrap();
+        hold.recv().unwrap();
+    };
+    writer
+        .submit(put(Table::Meta, b"n", &[0]), on_durable)
+        .unwrap();
+    start.recv().unwrap();
+    // The writer's thread is held in the callback, so this waits.
+    writer
+        .submit(put(Table::Meta, b"n", &[1]), |result| result.unwrap())
+        .unwrap();
+    assert!(writer.pending_bytes() > 0);
+    std::thread::scope(|scope| {
+        let (done, waited) = mpsc::channel();
+        let writer = &writer;
+        scope.spawn(move || {
+            writer.wait_for_room(0);
+            done.send(writer.pending_bytes()).unwrap();
+        });
+        assert_eq!(waited.try_recv(), Err(mpsc::TryRecvError::Empty));
+        release.send(()).unwrap();
+        assert_eq!(waited.recv(), Ok(0));
+    });
+}
+
 #[tokio::test]
 async fn persist_returns_once_durable() {
     let (_directory, path) = place();
@@ -69,7 +103,7 @@ async fn after_a_failed_write_nothing_is_accepted() {
     let store = disk.store().unwrap();
     let (writer, failure) = StoreWriter::start(store.clone()).unwrap();
     writer.persist(put(Table::Meta, b"n", b"1")).await.unwrap();
-    disk.fail(io::ErrorKind::StorageFull);
+    disk.fail(Fails::All, io::ErrorKind::StorageFull);
     let error = writer.persist(put(Table::Meta, b"n", b"2")).await;
     assert!(
         matches!(error, Err(StoreError::DiskFull { .. })),

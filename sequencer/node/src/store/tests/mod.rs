@@ -3,6 +3,7 @@
 mod backend;
 mod crash;
 mod damage;
+mod faults;
 mod group;
 mod kill;
 

@@ -1,0 +1,37 @@
+//! The rule "shares only after the commit certificate", switched off on purpose: its simulator test
+//! shows that it would be noticed. Only under the feature `broken-rules`, which no release accepts.
+
+use super::*;
+
+#[cfg(not(debug_assertions))]
+compile_error!("the feature `broken-rules` breaks the protocol: it is for tests, not for releases");
+
+impl Sequencer {
+    /// From now on shares leave with the vote for a block.
+    pub fn break_early_shares(&mut self) {
+        self.early_shares = true;
+    }
+
+    /// Makes our shares of a block that is only proposed.
+    pub(super) fn release_early(&self, block: &Block, actions: &mut Vec<Action>) {
+        let placed = self.placed(block).into_iter().map(|placed| placed.envelope);
+        let of_lane = |envelope: &Arc<Envelope>| {
+            let header = &envelope.header;
+            header.is_sealed() && header.core.release == ReleaseRule::OnCommit
+        };
+        let envelopes: Vec<Arc<Envelope>> = placed.filter(of_lane).collect();
+        if self.early_shares && !envelopes.is_empty() {
+            let context = ShareContext {
+                block: block.id(),
+                height: block.header.height,
+                lane: ShareLane::OnCommit,
+            };
+            let points = vec![None; envelopes.len()];
+            actions.push(Action::Work(Work::Bundle {
+                context,
+                envelopes,
+                points,
+            }));
+        }
+    }
+}

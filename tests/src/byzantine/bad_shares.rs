@@ -1,0 +1,36 @@
+//! Sends shares that are not what it should have computed.
+
+use conclave_node::{Effect, PeerMessage};
+use conclave_sequencer::Message;
+use conclave_types::ValidatorIndex;
+use rand::Rng;
+
+use super::{Actor, Member};
+
+pub(super) struct BadShares;
+
+impl Actor for BadShares {
+    fn sends(
+        &mut self,
+        member: &mut Member<'_>,
+        to: ValidatorIndex,
+        mut message: PeerMessage,
+        out: &mut Vec<Effect>,
+    ) {
+        if let PeerMessage::Sequencing(Message::Shares(bundle)) = &mut message
+            && member.random.gen_bool(0.7)
+        {
+            let random = &mut *member.random;
+            match bundle.shares.first_mut() {
+                Some(row) if !row.is_empty() && random.gen_bool(0.8) => {
+                    let at = random.gen_range(0..row.len());
+                    row[at].0[random.gen_range(0..32)] ^= 1 << random.gen_range(0..8);
+                }
+                // One too few.
+                Some(row) => drop(row.pop()),
+                None => {}
+            }
+        }
+        out.push(Effect::Send { to, message });
+    }
+}

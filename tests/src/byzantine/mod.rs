@@ -1,0 +1,248 @@
+//! Members of the committee that lie. Each is an honest replica with an actor around it, which
+//! bends what goes in and what comes out at the boundary of events and effects, with the member's
+//! keys for signing lies. Nothing in here knows of the simulator, so the same actors can stand
+//! between a real replica and its shell.
+//!
+//! ```text
+//!           sees                        sends
+//! Event ─▶ actors ─▶ Replica ─▶ Effects ─▶ actors ─▶ Effects
+//!             └──────── lies of their own ─────────▶
+//! ```
+
+mod availability_liar;
+mod bad_shares;
+mod double_voter;
+mod equivocator;
+mod flooder;
+mod forge;
+mod garbage;
+mod selective_sender;
+mod share_withholder;
+mod slow_drip;
+mod stale_proposer;
+mod time_jumper;
+mod vote_withholder;
+mod wrong_openings;
+
+use conclave_crypto::{Committee, EdSecret, Signatures};
+use conclave_node::{Effect, Event, PeerMessage};
+use conclave_types::{ChainId, Signers, ValidatorIndex};
+use rand::Rng;
+use rand_chacha::ChaCha20Rng;
+
+/// The ways to lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lie {
+    /// Proposes two blocks in one view, to different members.
+    Equivocator,
+    /// Votes for every block it hears of, in both phases, and gives up every view as well.
+    DoubleVoter,
+    /// Keeps some of its votes and timeouts to itself.
+    VoteWithholder,
+    /// Names an old certificate in its timeouts, and builds on the lowest that it can justify.
+    StaleProposer,
+    /// Runs twice under the same keys.
+    Twin,
+    /// Never sends to some of the members.
+    SelectiveSender,
+    /// Signs "stored" and neither stores nor serves anything.
+    AvailabilityLiar,
+    /// Sends no shares.
+    ShareWithholder,
+    /// Sends shares that are not what it should have computed.
+    BadShares,
+    /// Publishes its shares for another block, height, lane or member than they are for.
+    WrongOpenings,
+    /// Says everything many times.
+    Flooder,
+    /// Says everything late.
+    SlowDrip,
+    /// Sends bytes that were damaged.
+    Garbage,
+    /// Proposes blocks of the future.
+    TimeJumper,
+}
+
+impl Lie {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Equivocator,
+        Self::DoubleVoter,
+        Self::VoteWithholder,
+        Self::StaleProposer,
+        Self::Twin,
+        Self::SelectiveSender,
+        Self::AvailabilityLiar,
+        Self::ShareWithholder,
+        Self::BadShares,
+        Self::WrongOpenings,
+        Self::Flooder,
+        Self::SlowDrip,
+        Self::Garbage,
+        Self::TimeJumper,
+    ];
+
+    fn actor(self, random: &mut ChaCha20Rng) -> Option<Box<dyn Actor>> {
+        Some(match self {
+            Self::Equivocator => Box::<equivocator::Equivocator>::default(),
+            Self::DoubleVoter => Box::<double_voter::DoubleVoter>::default(),
+            Self::VoteWithholder => Box::new(vote_withholder::VoteWithholder::new(random)),
+            Self::StaleProposer => Box::<stale_proposer::StaleProposer>::default(),
+            // Whoever runs the member runs it twice.
+            Self::Twin => return None,
+            Self::SelectiveSender => Box::new(selective_sender::SelectiveSender::new(random)),
+            Self::AvailabilityLiar => Box::new(availability_liar::AvailabilityLiar),
+            Self::ShareWithholder => Box::new(share_withholder::ShareWithholder),
+            Self::BadShares => Box::new(bad_shares::BadShares),
+            Self::WrongOpenings => Box::new(wrong_openings::WrongOpenings),
+            Self::Flooder => Box::<flooder::Flooder>::default(),
+            Self::SlowDrip => Box::<slow_drip::SlowDrip>::default(),
+            Self::Garbage => Box::new(garbage::Garbage),
+            Self::TimeJumper => Box::<time_jumper::TimeJumper>::default(),
+        })
+    }
+}
+
+/// The member that an actor speaks for.
+pub struct Member<'a> {
+    pub chain: ChainId,
+    pub committee: &'a Committee,
+    /// Its place in the committee.
+    pub index: ValidatorIndex,
+    /// Signs votes with its key.
+    pub signatures: &'a dyn Signatures,
+    /// Signs "stored".
+    pub transport: &'a EdSecret,
+    /// By its clock.
+    pub now_ms: u64,
+    pub random: &'a mut ChaCha20Rng,
+}
+
+impl Member<'_> {
+    /// Everyone else.
+    pub fn others(&self) -> impl Iterator<Item = ValidatorIndex> + use<> {
+        let own = self.index;
+        self.committee.indices().filter(move |index| *index != own)
+    }
+
+    /// Some of the others: at least one, and not all.
+    pub fn some_others(&mut self) -> Signers {
+        let others: Vec<ValidatorIndex> = self.others().collect();
+        let mut chosen = Signers::default();
+        let count = self.random.gen_range(1..others.len().max(2));
+        let start = self.random.gen_range(0..others.len());
+        for other in others.iter().cycle().skip(start).take(count) {
+            chosen.insert(*other);
+        }
+        chosen
+    }
+}
+
+/// One way to lie. Deterministic: randomness comes from the member.
+pub trait Actor: Send {
+    /// The member sees an event; what the actor does about it goes to `out`. `false` hides the
+    /// event from the honest replica.
+    fn sees(&mut self, _: &mut Member<'_>, _event: &Event, _out: &mut Vec<Effect>) -> bool {
+        true
+    }
+
+    /// Its honest replica would send this message to another member; what is done instead goes to
+    /// `out`.
+    fn sends(
+        &mut self,
+        _: &mut Member<'_>,
+        to: ValidatorIndex,
+        message: PeerMessage,
+        out: &mut Vec<Effect>,
+    ) {
+        out.push(Effect::Send { to, message });
+    }
+
+    /// Whether it answers when asked for blocks, batches and shares.
+    fn serves(&self) -> bool {
+        true
+    }
+}
+
+/// All the actors around one replica; what one sends, the next one bends.
+pub struct Byzantine {
+    actors: Vec<Box<dyn Actor>>,
+}
+
+impl Byzantine {
+    /// A member that lies in these ways.
+    pub fn new(lies: &[Lie], random: &mut ChaCha20Rng) -> Self {
+        let actors = lies.iter().filter_map(|lie| lie.actor(random));
+        Self {
+            actors: actors.collect(),
+        }
+    }
+
+    /// What the member does about an event, `replica` being what an honest one would do.
+    pub fn handle(
+        &mut self,
+        member: &mut Member<'_>,
+        event: Event,
+        replica: impl FnOnce(Event) -> Vec<Effect>,
+    ) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut shown = true;
+        for actor in &mut self.actors {
+            shown &= actor.sees(member, &event, &mut effects);
+        }
+        if shown {
+            for effect in replica(event) {
+                self.bend(member, effect, &mut effects);
+            }
+        }
+        effects
+    }
+
+    /// Whether it answers requests.
+    pub fn serves(&self) -> bool {
+        self.actors.iter().all(|actor| actor.serves())
+    }
+
+    fn bend(&mut self, member: &mut Member<'_>, effect: Effect, out: &mut Vec<Effect>) {
+        match effect {
+            Effect::Durable { records, then } => {
+                let mut bent = Vec::new();
+                for effect in then {
+                    self.bend(member, effect, &mut bent);
+                }
+                let then = bent;
+                out.push(Effect::Durable { records, then });
+            }
+            Effect::Broadcast(message) => {
+                for to in member.others() {
+                    self.send(member, to, message.clone(), out);
+                }
+            }
+            Effect::Send { to, message } if to != member.index => {
+                self.send(member, to, message, out);
+            }
+            other => out.push(other),
+        }
+    }
+
+    fn send(
+        &mut self,
+        member: &mut Member<'_>,
+        to: ValidatorIndex,
+        message: PeerMessage,
+        out: &mut Vec<Effect>,
+    ) {
+        let mut effects = vec![Effect::Send { to, message }];
+        for actor in &mut self.actors {
+            let mut next = Vec::new();
+            for effect in effects {
+                match effect {
+                    Effect::Send { to, message } => actor.sends(member, to, message, &mut next),
+                    other => next.push(other),
+                }
+            }
+            effects = next;
+        }
+        out.extend(effects);
+    }
+}

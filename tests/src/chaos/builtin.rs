@@ -1,0 +1,31 @@
+//! The scenarios that come with the program.
+
+/// A built-in scenario: its name and its file.
+macro_rules! scenarios {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../scenarios/", $name, ".toml")))),*]
+    };
+}
+
+/// What continuous integration runs, as `conclave chaos ci`.
+pub const SHORT: [&str; 4] = ["leader-kill", "even-partition", "lossy", "sigstop"];
+
+/// All built-in scenarios, by name, with their files.
+pub fn builtin() -> &'static [(&'static str, &'static str)] {
+    scenarios![
+        "calm",
+        "leader-kill",
+        "rolling-restart",
+        "minority-partition",
+        "even-partition",
+        "asymmetric",
+        "flapping",
+        "lossy",
+        "sigstop",
+        "clock-jump",
+        "slow-disk",
+        "prover-crash",
+        "prover-silent",
+        "rollup-crash",
+    ]
+}

@@ -1,0 +1,5 @@
+mod chain;
+mod contents;
+mod files;
+mod links;
+mod liveness;

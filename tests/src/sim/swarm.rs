@@ -1,0 +1,122 @@
+//! Swarm drawing: each seed draws which faults are on, and only then how bad they are. A run with
+//! every fault on spends its time in the commonest one; runs with few of them reach the rest.
+
+use rand::Rng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha20Rng;
+
+use super::plan::{Conduct, Crash, Liar, MS, Partition, Plan, SECOND, Submission};
+use crate::byzantine::Lie;
+
+/// Of the committee. Two of four would be more than f, so one lies at most.
+const NODES: usize = 4;
+/// A fault of a seed is on as often as this.
+const ON: f64 = 0.4;
+/// The most that honest clocks are apart, under the bound that proposals' times may be ahead.
+const CLOCKS_APART_MS: u64 = 100;
+
+/// The plan of a seed.
+pub(crate) fn draw(random: &mut ChaCha20Rng) -> Plan {
+    let heal_us = random.gen_range(3..9) * SECOND;
+    let long_delays = random.gen_bool(ON);
+    let slow_disks = random.gen_bool(ON);
+    let mut plan = Plan {
+        nodes: NODES,
+        drop_permille: some(random, 80),
+        duplicate_permille: some(random, 60),
+        delay_us: (
+            200,
+            random.gen_range(2 * MS..if long_delays { 250 * MS } else { 30 * MS }),
+        ),
+        disk_us: (
+            100,
+            random.gen_range(500..if slow_disks { 60 * MS } else { 8 * MS }),
+        ),
+        ahead_ms: vec![0; NODES],
+        partitions: Vec::new(),
+        crashes: Vec::new(),
+        liar: None,
+        curious: random.gen_range(0..NODES),
+        heal_us,
+        end_us: heal_us + 120 * SECOND,
+        submissions: submissions(random, heal_us),
+        first_prover: match random.gen_range(0..10) {
+            0..3 => Conduct::Lazy,
+            3..5 => Conduct::Lying,
+            _ => Conduct::Honest,
+        },
+    };
+    if random.gen_bool(ON) {
+        let skew = |_| random.gen_range(0..=CLOCKS_APART_MS);
+        plan.ahead_ms = (0..NODES).map(skew).collect();
+    }
+    if random.gen_bool(ON) {
+        let count = random.gen_range(1..4);
+        plan.partitions = (0..count).map(|_| partition(random, heal_us)).collect();
+    }
+    if random.gen_bool(ON) {
+        let count = random.gen_range(1..6);
+        plan.crashes = (0..count).map(|_| crash(random, heal_us)).collect();
+    }
+    if random.gen_bool(0.1) {
+        let at_us = random.gen_range(SECOND..heal_us);
+        let back_us = (at_us + random.gen_range(10 * MS..SECOND)).min(heal_us);
+        plan.crashes.extend((0..NODES).map(|node| Crash {
+            node,
+            at_us,
+            back_us,
+        }));
+    }
+    if random.gen_bool(0.5) {
+        let lies = random.gen_range(1..=3);
+        let lies = Lie::ALL.choose_multiple(random, lies).copied().collect();
+        let node = random.gen_range(0..NODES);
+        plan.liar = Some(Liar { node, lies });
+    }
+    plan
+}
+
+/// Up to so many in a thousand, if the fault is on.
+fn some(random: &mut ChaCha20Rng, max: u32) -> u32 {
+    match random.gen_bool(ON) {
+        true => random.gen_range(1..max),
+        false => 0,
+    }
+}
+
+fn submissions(random: &mut ChaCha20Rng, heal_us: u64) -> Vec<Submission> {
+    let every_us = random.gen_range(50 * MS..700 * MS);
+    let first_us = 300 * MS;
+    let count = (heal_us - first_us) / every_us + 1;
+    let submission = |number| Submission {
+        at_us: first_us + number * every_us,
+        draw: random.r#gen(),
+    };
+    (0..count).map(submission).collect()
+}
+
+fn partition(random: &mut ChaCha20Rng, heal_us: u64) -> Partition {
+    let from_us = random.gen_range(SECOND..heal_us);
+    Partition {
+        from_us,
+        to_us: (from_us + random.gen_range(100 * MS..3 * SECOND)).min(heal_us),
+        // Neither nobody nor everybody; the fifth bit is a twin's.
+        side: random.gen_range(1..15) | random.gen_range(0..2) << NODES,
+        one_way: random.gen_bool(0.3),
+    }
+}
+
+fn crash(random: &mut ChaCha20Rng, heal_us: u64) -> Crash {
+    let at_us = random.gen_range(SECOND / 2..heal_us);
+    // Most come back within a view, where what was forgotten does the most harm.
+    let longest = if random.gen_bool(0.6) {
+        SECOND / 2
+    } else {
+        4 * SECOND
+    };
+    Crash {
+        node: random.gen_range(0..NODES),
+        at_us,
+        back_us: (at_us + random.gen_range(2 * MS..longest)).min(heal_us),
+    }
+}
