@@ -15,3 +15,11 @@ fmt:
 bench:
     cargo run --release -- bench order
     cargo run --release -- bench prove
+
+# Coverage-guided fuzzing: `just fuzz 600 proofs`.
+fuzz *ARGS:
+    bash fuzz/run.sh {{ARGS}}
+
+# Faults on real processes: `just chaos leader-kill`.
+chaos *ARGS:
+    cargo run --release -- chaos {{ARGS}}

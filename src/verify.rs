@@ -29,7 +29,9 @@ pub(crate) struct Args {
     /// behind the newest].
     #[arg(long, value_name = "HEIGHT")]
     to: Option<u64>,
-    /// The state root that the first settled proof must start from, if you know it.
+    /// The state root that the first settled proof must start from, if you know it: the rollup's
+    /// genesis root, or an earlier verified one. Without it, only proofs that end at the settled
+    /// root in the ledger count.
     #[arg(long, value_name = "ROOT")]
     anchor: Option<StateRoot>,
 }
@@ -84,12 +86,12 @@ fn print(report: &RangeReport, chain: &str) {
         "outcomes      all proven by the ledger of height {}, whose root final block {} names",
         ledger.height, ledger.named_by
     );
-    match report.transactions() {
-        0 => println!("transactions  none"),
-        count => println!(
-            "transactions  {count}, numbers {} to {}, decrypted here from their openings",
-            report.first_index, report.next_index
+    match (report.first_index, report.next_index()) {
+        (Some(first), Some(next)) if first < next => println!(
+            "transactions  {}, numbers {first} to {next}, decrypted here from their openings",
+            report.transactions
         ),
+        _ => println!("transactions  none"),
     }
     println!("proofs        {} verified", report.proofs.len());
     for proof in &report.proofs {
@@ -100,15 +102,19 @@ fn print(report: &RangeReport, chain: &str) {
     }
     if report.proofs_skipped > 0 {
         println!(
-            "              {} more reach outside these heights",
+            "              {} more reach outside these heights, or are of programs not known here",
             report.proofs_skipped
         );
     }
-    match report.settled() {
-        Some((root, index)) => {
-            println!("              lead to root {root} before transaction {index}")
+    match (report.settled(), report.proofs.last()) {
+        (Some((root, index)), _) => {
+            println!("              lead to root {root} before transaction {index}");
         }
-        None => println!("              none settled in this range yet"),
+        (None, Some(last)) => println!(
+            "              not anchored: they end before transaction {}, short of the settled root, and what they start from is not shown; give --anchor, or a later --to",
+            last.to_index
+        ),
+        (None, None) => println!("              the node lists none that lies in this range"),
     }
     if let Some(settled) = ledger.settled {
         println!(

@@ -3,7 +3,7 @@
 use bincode::config::standard;
 use bincode::{Decode, Encode};
 use conclave_consensus::SafetyState;
-use conclave_crypto::MerklePath;
+use conclave_crypto::{InconsistentBatch, MerklePath};
 use conclave_ledger::Ledger;
 use conclave_light::EntryProof;
 use conclave_node::transport::{Hello, bounds};
@@ -12,10 +12,13 @@ use conclave_node::{
 };
 use conclave_payments::{AccountPath, Payment, State, WalletState};
 use conclave_seal::{Ceremony, KeyGeneration, KeyShares, MalformedEvidence, OpeningCertificate};
-use conclave_sequencer::{DeliveryRecord, FateRecord, OpeningRecord, OutcomeRecord, ProofRecord};
+use conclave_sequencer::{
+    DeliveryRecord, Dispersal, FateRecord, OpeningRecord, OutcomeRecord, ProofRecord,
+};
 use conclave_types::{
-    Batch, BatchRef, Block, BlockHeader, CommitCertificate, Digest, Envelope, Genesis, Receipt,
-    Statement, SystemOp, ValidatorIndex, codec, decode_transactions, encode_transactions, limits,
+    Batch, BatchRef, Block, BlockHeader, CommitCertificate, Digest, Envelope, Genesis, Manifest,
+    Receipt, Statement, SystemOp, ValidatorIndex, codec, decode_transactions, encode_transactions,
+    limits,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
@@ -69,6 +72,9 @@ const FORMATS: &[Format] = &[
     format::<AccountPath>(limits::VOTE_BYTES_MAX),
     format::<WalletState>(64),
     format::<Payment>(conclave_payments::PAYMENT_BYTES_MAX),
+    format::<Dispersal>(RECORD_BYTES_MAX),
+    format::<Manifest>(RECORD_BYTES_MAX),
+    format::<InconsistentBatch>(RECORD_BYTES_MAX),
 ];
 
 /// Decoders with rules beyond the encoding.

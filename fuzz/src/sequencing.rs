@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use conclave_crypto::Shard;
 use conclave_sequencer::{Action, Fetch, Input, Message, Write};
 use conclave_types::{
-    AggregateSignature, Batch, BatchId, Block, BlockHeader, BlockId, BlockTime, BlsSignature,
-    CommitCertificate, Digest, Epoch, Height, ValidatorIndex, View, codec,
+    AggregateSignature, BatchId, Block, BlockHeader, BlockId, BlockTime, BlsSignature,
+    CommitCertificate, Digest, Epoch, Height, Manifest, ValidatorIndex, View, codec,
 };
 
 use crate::choices::Choices;
@@ -64,7 +65,9 @@ struct Network {
     in_flight: VecDeque<(ValidatorIndex, u16, Message)>,
     /// What the Byzantine validator can repeat or change.
     heard: Vec<Message>,
-    batches: BTreeMap<BatchId, Arc<Batch>>,
+    manifests: BTreeMap<BatchId, Arc<Manifest>>,
+    /// What each validator stored of a batch.
+    shards: BTreeMap<BatchId, BTreeMap<ValidatorIndex, Vec<Shard>>>,
     proposed: Option<Proposed>,
     tip: BlockHeader,
     /// The one ledger root of each executed height.
@@ -100,7 +103,8 @@ impl Network {
             view: 1,
             in_flight: VecDeque::new(),
             heard: Vec::new(),
-            batches: BTreeMap::new(),
+            manifests: BTreeMap::new(),
+            shards: BTreeMap::new(),
             proposed: None,
             tip,
             roots: BTreeMap::from([(Height(0), root)]),
@@ -141,12 +145,12 @@ impl Network {
                 }
             }
             13 => {
-                let batch = choices.value::<Batch>();
-                let known = choices.below(self.batches.len());
-                let known = self.batches.values().nth(known).cloned();
-                if let Some(batch) = batch.map(Arc::new).or(known) {
+                let manifest = choices.value::<Manifest>();
+                let known = choices.below(self.manifests.len());
+                let known = self.manifests.values().nth(known).cloned();
+                if let Some(manifest) = manifest.map(Arc::new).or(known) {
                     let at = choices.below(self.members.len());
-                    self.give(at, Input::Fetched(batch));
+                    self.give(at, Input::Manifest(manifest));
                 }
             }
             _ => {
@@ -272,9 +276,21 @@ impl Network {
             Action::Fetch(Fetch::Openings { height, lane }) => {
                 self.give(place, Input::NotReopened { height, lane });
             }
-            Action::Fetch(Fetch::Batch { id, .. }) => {
-                if let Some(batch) = self.batches.get(&id).cloned() {
-                    self.give(place, Input::Fetched(batch));
+            Action::Fetch(Fetch::Manifest { id, .. }) => {
+                if let Some(manifest) = self.manifests.get(&id).cloned() {
+                    self.give(place, Input::Manifest(manifest));
+                }
+            }
+            Action::Fetch(Fetch::Body {
+                id,
+                holders,
+                needed,
+            }) => {
+                let held = self.shards.get(&id).into_iter().flatten();
+                let held = held.filter(|(holder, _)| holders.contains(**holder));
+                let shards: Vec<_> = held.map(|(at, held)| (*at, held.clone())).collect();
+                if shards.len() >= usize::from(needed) {
+                    self.give(place, Input::Shards { id, shards });
                 }
             }
             Action::Executed(published) => {
@@ -293,6 +309,7 @@ impl Network {
                 assert!(!honest || validator.0 == HONEST, "an honest one: {what}");
             }
             Action::Fetch(Fetch::Shares { .. })
+            | Action::Batched(_)
             | Action::Answer { .. }
             | Action::PayloadPending(_)
             | Action::Finalised { .. }
@@ -309,8 +326,10 @@ impl Network {
 
     fn write(&mut self, place: usize, write: &Write) {
         match write {
-            Write::Batch(id, batch) => {
-                self.batches.insert(*id, batch.clone());
+            Write::Dispersal(id, dispersal) => {
+                self.manifests.insert(*id, dispersal.manifest.clone());
+                let held = self.shards.entry(*id).or_default();
+                held.insert(ValidatorIndex(place as u16), dispersal.shards.clone());
             }
             Write::Delivery {
                 rollup,

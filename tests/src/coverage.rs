@@ -4,7 +4,7 @@ use std::fmt;
 
 use conclave_consensus::{Evidence, Fault, Input as AgreementInput, Message as AgreementMessage};
 use conclave_node::{Effect, Event, PeerMessage};
-use conclave_sequencer::{Done, Fetch, Input, Message};
+use conclave_sequencer::{Done, Fetch, Input};
 use conclave_types::{Offence, ShareLane, VoteKind};
 
 macro_rules! branches {
@@ -54,7 +54,8 @@ branches! {
     NotLeader = "accused of leading a view of another's";
     WrongBatch = "accused about a batch or its certificate";
     WrongShare = "accused about shares";
-    BatchSentAgain = "batches sent again";
+    BodyReread = "bodies found in the own store";
+    BodyRebuilt = "bodies rebuilt from shards";
     BatchWanted = "batches asked for";
     BatchFetched = "batches fetched";
     SharesWanted = "shares asked for";
@@ -77,6 +78,7 @@ branches! {
     DeadlineMissed = "deadlines missed";
     BondSlashed = "provers' bonds slashed";
     ValidatorSlashed = "validators' bonds slashed";
+    BatchInconsistent = "inconsistent batches, their authors slashed";
     StandbyCalled = "standbys called";
     JobOpened = "jobs opened to all";
     ProofRejected = "proofs rejected";
@@ -129,7 +131,9 @@ impl Coverage {
                 AgreementInput::Synced { .. } => self.saw(Branch::Synced),
                 _ => {}
             },
-            Event::Sequencing(Input::Fetched(_)) => self.saw(Branch::BatchFetched),
+            Event::Sequencing(Input::Manifest(_)) => self.saw(Branch::BatchFetched),
+            Event::Sequencing(Input::Body(_)) => self.saw(Branch::BodyReread),
+            Event::Sequencing(Input::Shards { .. }) => self.saw(Branch::BodyRebuilt),
             Event::Sequencing(Input::Reopened { .. }) => self.saw(Branch::LaneReopened),
             Event::Sequencing(Input::NotReopened { .. }) => self.saw(Branch::LaneNotReopened),
             Event::Done(done) => {
@@ -176,13 +180,12 @@ impl Coverage {
                 PeerMessage::Agreement(AgreementMessage::CommitCertificate(_)) => {
                     self.saw(Branch::StaleCommitVote);
                 }
-                PeerMessage::Sequencing(Message::Batch(_)) => self.saw(Branch::BatchSentAgain),
                 _ => {}
             },
             Effect::Answer { answer: Err(_), .. } => self.saw(Branch::SubmissionRefused),
             Effect::FetchBlock { .. } => self.saw(Branch::BlockWanted),
             Effect::Sync { .. } => self.saw(Branch::SyncWanted),
-            Effect::Fetch(Fetch::Batch { .. }) => self.saw(Branch::BatchWanted),
+            Effect::Fetch(Fetch::Manifest { .. }) => self.saw(Branch::BatchWanted),
             Effect::Fetch(Fetch::Shares { .. }) => self.saw(Branch::SharesWanted),
             Effect::Committed { blocks, .. } if blocks.len() > 1 => {
                 self.saw(Branch::CommittedMany);

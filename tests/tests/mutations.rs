@@ -29,7 +29,7 @@ macro_rules! mutations {
 
 mutations! {
     views_entered_by_too_few_timeouts: Broken::Agreement(Rule::Rule1Entry), within 50, breaks "rule 1" | "honesty";
-    proposals_without_justification: Broken::Agreement(Rule::Rule2Justified), within 300, breaks "rule 2";
+    proposals_without_justification: Broken::Agreement(Rule::Rule2Justified), within 600, breaks "rule 2";
     two_votes_in_a_view: Broken::Agreement(Rule::Rule2Once), within 300, breaks "rule 2" | "honesty";
     votes_in_a_view_given_up: Broken::Agreement(Rule::Rule2GivenUp), within 50, breaks "rule 2";
     locks_that_go_back: Broken::Agreement(Rule::Rule3Lock), within 100, breaks "rule 3";

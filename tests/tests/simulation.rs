@@ -2,8 +2,11 @@
 
 use conclave_tests::{Branch, Coverage, Options, REAL_EVERY, run};
 
-/// Reached by real payments only, which few of these seeds run.
-const REAL: [Branch; 3] = [
+/// Too rare for so few seeds; `simulate --coverage` on five hundred demands them. Real payments are
+/// in one seed of two hundred.
+const RARE: [Branch; 5] = [
+    Branch::DoubleCommit,
+    Branch::NotLeader,
     Branch::PaymentApplied,
     Branch::PaymentRefused,
     Branch::PaymentExcluded,
@@ -20,7 +23,7 @@ fn a_hundred_seeds_hold_every_invariant() {
         coverage.add(&outcome.coverage);
     }
     let mut missing = coverage.missing();
-    missing.retain(|branch| !REAL.contains(branch));
+    missing.retain(|branch| !RARE.contains(branch));
     assert!(
         missing.is_empty(),
         "not reached in a hundred seeds: {missing:?}"

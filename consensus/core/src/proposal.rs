@@ -212,14 +212,15 @@ impl Engine {
             "the height does not follow the parent's",
         )?;
         refuse(
-            !self.broken.off(Broken::Rule2Justified) && match timeout {
-                None => before != Some(justify.view.0),
-                Some(tc) => {
-                    before != Some(tc.view.0)
-                        || justify.view < tc.high_qc.view
-                        || justify.view >= header.view
-                }
-            },
+            !self.broken.off(Broken::Rule2Justified)
+                && match timeout {
+                    None => before != Some(justify.view.0),
+                    Some(tc) => {
+                        before != Some(tc.view.0)
+                            || justify.view < tc.high_qc.view
+                            || justify.view >= header.view
+                    }
+                },
             "the certificates do not justify a block in this view",
         )?;
         refuse(

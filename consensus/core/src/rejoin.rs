@@ -15,8 +15,10 @@
 //! view v or later. It signs again only after it entered a view past all of these by such a
 //! certificate, whose highest QC it takes over first (rule 3).
 //!
-//! Others that lost their state and did not come back yet do not count as an answer. Until it signs
-//! again it counts among the f that may fail.
+//! Others that lost their state and do not sign again yet do not count as an answer. Until it signs
+//! again, timeouts included, it counts among the f that may fail: it votes in views past that bound,
+//! and gives up views once it knows a quorum certificate of the bound or later, for a commit vote
+//! that it forgot and a timeout that knows no certificate as high are evidence against it.
 
 use std::collections::BTreeMap;
 
@@ -94,8 +96,12 @@ pub fn rejoin(
             .has_quorum(&heard)
             .then(|| SafetyState::genesis(chain));
     }
-    for (from, _) in standings() {
-        heard.insert(*from);
+    for (from, standing) in standings() {
+        // One that lost its own state and does not sign yet may have forgotten more than its
+        // certificates show.
+        if standing.entry.enters() > standing.abstain_through {
+            heard.insert(*from);
+        }
     }
     if !committee.has_quorum(&heard) {
         return None;

@@ -197,8 +197,15 @@ impl Safety {
     }
 
     /// Rule 6: gives up the current view, once.
+    ///
+    /// After a lost state not before a quorum certificate past all that may have been signed is
+    /// known: a commit vote of before, of a view whose certificate is lost, together with a timeout
+    /// that knows nothing as high is evidence of misbehaviour.
     pub(crate) fn time_out(&mut self) -> Option<Timeout> {
         let view = self.view();
+        if self.state.high_qc.view < self.state.abstain_through {
+            return None;
+        }
         let committed = self.state.commit_vote.as_ref().map(|vote| vote.view);
         if self.timed_out() || committed >= Some(view) {
             return None;

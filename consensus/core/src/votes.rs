@@ -70,7 +70,6 @@ impl Engine {
             let view = timeout.view;
             return self.fault(from, Fault::Malformed { view, reason });
         }
-        self.note_timeout(timeout);
         if timeout.high_qc.view > self.high_qc().view {
             let Some(qc) = self.check_quorum(from, &timeout.high_qc) else {
                 return;
@@ -80,6 +79,8 @@ impl Engine {
         if timeout.view > self.view() && !self.follow(from, &timeout.entry) {
             return;
         }
+        // Not before: one of a view that nobody can enter would hide all later ones.
+        self.note_timeout(timeout);
         if timeout.view < self.view() {
             let answer = self.newest_certificate();
             return self.send(from, answer);
@@ -194,8 +195,8 @@ impl Engine {
             self.send_timeout(&timeout);
         }
         let longest = self.pacemaker.longest();
-        if !self.broken.off(Broken::Rule6Resend)
-            && self.pacemaker.timeout.due(self.now, longest)
+        if self.pacemaker.timeout.due(self.now, longest)
+            && !self.broken.off(Broken::Rule6Resend)
             && let Some(timeout) = self.safety.state().timeout.clone()
         {
             self.broadcast(Message::Timeout(Box::new(timeout)));

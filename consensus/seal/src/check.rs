@@ -3,11 +3,11 @@
 //! Many seals are checked by one multi-scalar multiplication. The exact check of a single seal is
 //! the definition; the batch finds the same verdicts but with probability 2^-128.
 
+use conclave_crypto::ed;
 use conclave_types::{Domain, Envelope, EnvelopeHeader, Payload, Point};
 use curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT;
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
-use ed25519_dalek::{Signature, VerifyingKey};
 use rand_core::RngCore;
 
 use crate::bisect::bisect;
@@ -16,16 +16,10 @@ use crate::{TAG_BYTES, curve, hashes, plaintext};
 
 /// Whether the payer signed the complete header.
 ///
-/// Strict verification: keys of small order and non-canonical signatures are refused, so that all
-/// nodes agree.
+/// By the one rule that validators apply at admission, alone or in a batch: [`ed`] says which.
 pub fn verify_payer_signature(header: &EnvelopeHeader) -> bool {
-    let Ok(payer) = VerifyingKey::from_bytes(header.core.payer.as_bytes()) else {
-        return false;
-    };
-    let signature = Signature::from_bytes(&header.signature.0);
-    payer
-        .verify_strict(&header.signing_digest().0, &signature)
-        .is_ok()
+    let payer = header.core.payer.as_bytes();
+    ed::verify(payer, &header.signing_digest(), &header.signature)
 }
 
 /// Whether the body has the length and the digest that the header names.

@@ -31,7 +31,7 @@ domains! {
     EnvelopeSignature = "envelope-signature";
     /// A batch's id: its header.
     Batch = "batch";
-    /// What a validator's BLS key signs when a batch is durable.
+    /// What a validator's transport key signs when a batch is durable.
     Stored = "stored";
     /// One shard of a batch's bodies, a leaf under the batch's shard root.
     Shard = "shard";

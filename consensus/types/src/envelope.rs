@@ -111,6 +111,16 @@ impl EnvelopeHeader {
         EnvelopeId(self.unsigned(Domain::Envelope))
     }
 
+    /// The header as its id binds it. A payer can sign one header in many ways and the id leaves
+    /// the signature out, so what all nodes must agree on, such as a ledger's state, holds this.
+    #[must_use]
+    pub fn without_signature(&self) -> Self {
+        Self {
+            signature: EdSignature([0; 64]),
+            ..self.clone()
+        }
+    }
+
     /// What the payer signs: the complete header.
     pub fn signing_digest(&self) -> Digest {
         self.unsigned(Domain::EnvelopeSignature)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use conclave_crypto::EdSecret;
+use conclave_crypto::{Coder, EdSecret};
 use conclave_ledger::{Ledger, VoteKeys};
 use conclave_market::{ContentSource, OrderedTransaction, ProofRejected, Verifier};
 use conclave_seal::{Ceremony, KeyGeneration, KeyShares, Tdh2};
@@ -167,6 +167,7 @@ impl Member {
                 committee: Arc::new(committee(genesis)),
                 signatures: Arc::new(Model(index)),
             },
+            coder: Coder::default(),
         };
         Self {
             sequencer,
@@ -185,7 +186,7 @@ impl Member {
     /// Does the oldest piece of work.
     pub(super) fn work(&mut self) -> Option<Done> {
         let work = self.work.pop_front()?;
-        Some(work.run(&self.tools))
+        Some(work.run(&mut self.tools))
     }
 
     pub(super) fn deliver(&self, rollup: RollupId, height: Height, record: &DeliveryRecord) {

@@ -221,6 +221,10 @@ pub struct DeliveryView {
     /// of the block and the opening certificate that shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub malformed_evidence: Option<String>,
+    /// For each batch whose envelopes are `inconsistent`: the canonical encoding of its certificate,
+    /// headers and the shards that show it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inconsistent_evidence: Vec<String>,
     /// The rolling digest of the rollup's stream after this height; the ledger root covers it.
     pub stream_digest: String,
     /// The block with its certificate: together with the headers above, the proof of inclusion

@@ -6,5 +6,6 @@ mod follow;
 mod nodes;
 mod outcomes;
 mod sequence;
+mod settlement;
 mod sse;
 mod verify;

@@ -1,11 +1,11 @@
 //! What may enter: immutable checks that every validator answers alike, for submissions and for
 //! peers' batches.
 
-use conclave_crypto::{ed, merkle};
+use conclave_crypto::{CodeShape, batch_contents, ed};
 use conclave_seal::SealScheme;
 use conclave_types::{
-    Batch, BatchHeader, ChainId, Digest, Domain, Envelope, EnvelopeHeader, Epoch, Payload,
-    ReleaseRule, RollupContents, RollupId, limits,
+    BatchHeader, ChainId, Digest, Domain, Envelope, EnvelopeHeader, Epoch, Manifest, Payload,
+    ReleaseRule, RollupId, Threshold, limits,
 };
 
 use crate::refusal::Refusal;
@@ -16,6 +16,18 @@ const TAG_BYTES: usize = 16;
 /// Checks an envelope's lengths, digest and kind; costs one hash of the body.
 pub fn check_shape(chain: ChainId, envelope: &Envelope) -> Result<(), Refusal> {
     let header = &envelope.header;
+    check_header(chain, header)?;
+    if header.body_bytes as usize != envelope.body.len() {
+        return Err(Refusal::shape("the header names another body length"));
+    }
+    if Domain::EnvelopeBody.digest(&envelope.body) != header.body_digest {
+        return Err(Refusal::shape("the header names another body digest"));
+    }
+    Ok(())
+}
+
+/// Checks what an envelope's header alone shows of its shape.
+fn check_header(chain: ChainId, header: &EnvelopeHeader) -> Result<(), Refusal> {
     let core = &header.core;
     if core.chain != chain {
         return Err(Refusal::chain(format!(
@@ -23,14 +35,7 @@ pub fn check_shape(chain: ChainId, envelope: &Envelope) -> Result<(), Refusal> {
             core.chain
         )));
     }
-    if header.body_bytes as usize != envelope.body.len() {
-        return Err(Refusal::shape("the header names another body length"));
-    }
-    check_kind(header)?;
-    if Domain::EnvelopeBody.digest(&envelope.body) != header.body_digest {
-        return Err(Refusal::shape("the header names another body digest"));
-    }
-    Ok(())
+    check_kind(header)
 }
 
 fn check_kind(header: &EnvelopeHeader) -> Result<(), Refusal> {
@@ -57,18 +62,15 @@ fn check_kind(header: &EnvelopeHeader) -> Result<(), Refusal> {
 }
 
 /// Checks the payers' signatures and the seals of many envelopes at once. CPU-heavy.
-pub fn check_signatures(scheme: &dyn SealScheme, envelopes: &[&Envelope]) -> Vec<bool> {
-    let digests: Vec<Digest> = envelopes
-        .iter()
-        .map(|e| e.header.signing_digest())
-        .collect();
+pub fn check_signatures(scheme: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<bool> {
+    let digests: Vec<Digest> = envelopes.iter().map(|h| h.signing_digest()).collect();
     let items: Vec<ed::EdItem<'_>> = envelopes
         .iter()
         .zip(&digests)
-        .map(|(envelope, message)| ed::EdItem {
-            key: envelope.header.core.payer.as_bytes(),
+        .map(|(header, message)| ed::EdItem {
+            key: header.core.payer.as_bytes(),
             message,
-            signature: &envelope.header.signature,
+            signature: &header.signature,
         })
         .collect();
     let mut verdicts = vec![true; envelopes.len()];
@@ -77,27 +79,13 @@ pub fn check_signatures(scheme: &dyn SealScheme, envelopes: &[&Envelope]) -> Vec
     }
     // A seal costs more than a signature, so only signed ones are looked at.
     let sealed: Vec<usize> = (0..envelopes.len())
-        .filter(|i| verdicts[*i] && envelopes[*i].header.is_sealed())
+        .filter(|i| verdicts[*i] && envelopes[*i].is_sealed())
         .collect();
-    let headers: Vec<&EnvelopeHeader> = sealed.iter().map(|i| &envelopes[*i].header).collect();
+    let headers: Vec<&EnvelopeHeader> = sealed.iter().map(|i| envelopes[*i]).collect();
     for (index, valid) in sealed.into_iter().zip(scheme.check(&headers)) {
         verdicts[index] = valid;
     }
     verdicts
-}
-
-/// The commitment of a batch's envelopes, which must be grouped by rollup in ascending order.
-pub fn contents_of(envelopes: &[Envelope]) -> Vec<RollupContents> {
-    let mut contents: Vec<RollupContents> = Vec::new();
-    for group in envelopes.chunk_by(|a, b| a.header.core.rollup == b.header.core.rollup) {
-        let ids: Vec<Digest> = group.iter().map(|e| e.header.id().0).collect();
-        contents.push(RollupContents {
-            rollup: group[0].header.core.rollup,
-            count: group.len() as u32,
-            root: merkle::root(&ids),
-        });
-    }
-    contents
 }
 
 /// Whether a batch header is one that this committee's validators may certify.
@@ -115,14 +103,20 @@ pub fn check_batch_header(chain: ChainId, epoch: Epoch, header: &BatchHeader) ->
         && header.envelopes() <= limits::BATCH_ENVELOPES_MAX as u64
 }
 
-/// Checks everything about a batch but signatures and seals.
-pub fn check_batch_shape(chain: ChainId, epoch: Epoch, batch: &Batch) -> bool {
-    check_batch_header(chain, epoch, &batch.header)
-        && batch.envelopes.len() as u64 == batch.header.envelopes()
-        && batch.envelopes.iter().map(|e| e.body.len()).sum::<usize>() <= limits::BATCH_BYTES_MAX
-        && batch
+/// Checks everything about a batch's manifest but signatures, seals and shards. What its bodies
+/// are is found out by whoever rebuilds them.
+pub fn check_manifest(
+    chain: ChainId,
+    epoch: Epoch,
+    threshold: Threshold,
+    manifest: &Manifest,
+) -> bool {
+    check_batch_header(chain, epoch, &manifest.header)
+        && manifest.envelopes.len() as u64 == manifest.header.envelopes()
+        && CodeShape::of(threshold, manifest).is_some()
+        && manifest
             .envelopes
             .iter()
-            .all(|envelope| check_shape(chain, envelope).is_ok())
-        && contents_of(&batch.envelopes) == batch.header.contents
+            .all(|header| check_header(chain, header).is_ok())
+        && batch_contents(&manifest.envelopes) == manifest.header.contents
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use conclave_crypto::{Committee, ed};
 use conclave_types::{
-    Batch, BatchHeader, BatchId, BatchRef, ChainId, EdSignature, SignatureSet, Signers, Stored,
+    BatchHeader, BatchId, BatchRef, ChainId, EdSignature, SignatureSet, Signers, Stored,
     ValidatorIndex,
 };
 
+use crate::dispersal::Dispersal;
 use crate::proposer::{Slot, slot};
 
 /// How far behind an author's newest ordered batch another one of its may still be ordered.
@@ -20,7 +21,8 @@ const EXPECTED_MS: u64 = 20;
 /// A batch of ours, collecting "stored" signatures.
 #[derive(Debug)]
 struct Collecting {
-    batch: Arc<Batch>,
+    /// Per validator.
+    dispersals: Vec<Arc<Dispersal>>,
     signatures: BTreeMap<ValidatorIndex, EdSignature>,
     sent_ms: u64,
 }
@@ -32,6 +34,17 @@ struct Certified {
     since_ms: u64,
     /// When it was last sent, or came.
     sent_ms: u64,
+}
+
+impl Collecting {
+    fn part(&self, of: ValidatorIndex) -> Option<&Arc<Dispersal>> {
+        self.dispersals.get(usize::from(of.0))
+    }
+
+    /// All parts are of one batch.
+    fn header(&self) -> Option<&BatchHeader> {
+        self.dispersals.first().map(|part| &part.manifest.header)
+    }
 }
 
 /// Certificates and what leads to them.
@@ -47,12 +60,12 @@ pub(crate) struct Availability {
 }
 
 impl Availability {
-    pub(crate) fn collect(&mut self, id: BatchId, batch: Arc<Batch>, now: u64) {
+    pub(crate) fn collect(&mut self, id: BatchId, dispersals: Vec<Arc<Dispersal>>, now: u64) {
         let signatures = BTreeMap::new();
         self.collecting.insert(
             id,
             Collecting {
-                batch,
+                dispersals,
                 signatures,
                 sent_ms: now,
             },
@@ -68,6 +81,11 @@ impl Availability {
     /// Whether there is a batch without a certificate that has not taken long yet.
     pub(crate) fn expects_more(&self, now: u64) -> bool {
         self.expected.values().any(|at| now < *at + EXPECTED_MS)
+    }
+
+    /// What one validator is sent of a batch of ours that waits for its certificate.
+    pub(crate) fn dispersal(&self, id: BatchId, to: ValidatorIndex) -> Option<Arc<Dispersal>> {
+        self.collecting.get(&id)?.part(to).cloned()
     }
 
     /// Our batches that wait for their certificate.
@@ -96,16 +114,13 @@ impl Availability {
         let Some(stored_by) = certificate else {
             return (None, liars);
         };
-        let Some(done) = self.collecting.remove(&stored.batch) else {
-            return (None, liars);
-        };
-        (
-            Some(BatchRef {
-                header: done.batch.header.clone(),
-                stored: stored_by,
-            }),
-            liars,
-        )
+        let done = self.collecting.remove(&stored.batch);
+        let header = done.and_then(|done| Some(done.header()?.clone()));
+        let certificate = header.map(|header| BatchRef {
+            header,
+            stored: stored_by,
+        });
+        (certificate, liars)
     }
 
     /// Adds a verified certificate; `false` when it was known or its batch ordered.
@@ -125,6 +140,13 @@ impl Availability {
         );
         self.queue.push_back(id);
         true
+    }
+
+    /// The batch's certificate, until it is ordered.
+    pub(crate) fn certificate(&self, id: BatchId) -> Option<&BatchRef> {
+        self.certified
+            .get(&id)
+            .map(|certified| &certified.reference)
     }
 
     /// Whether exactly this certificate was verified before.
@@ -175,7 +197,7 @@ impl Availability {
         let own = self
             .collecting
             .iter()
-            .filter(|(_, c)| over(&c.batch.header));
+            .filter(|(_, c)| c.header().is_some_and(over));
         let own: Vec<BatchId> = own.map(|(id, _)| *id).collect();
         let ended = self
             .certified
@@ -236,20 +258,20 @@ impl Availability {
             .collect()
     }
 
-    /// Batches whose dispersal is older than `age_ms` and to be repeated, with who has not signed.
-    pub(crate) fn overdue(&mut self, now: u64, age_ms: u64) -> Vec<(Arc<Batch>, Signers)> {
+    /// Batches whose dispersal is older than `age_ms` and to be repeated, with who has signed.
+    pub(crate) fn overdue(&mut self, now: u64, age_ms: u64) -> Vec<(BatchId, Signers)> {
         let overdue = self
             .collecting
-            .values_mut()
-            .filter(|c| now >= c.sent_ms + age_ms);
+            .iter_mut()
+            .filter(|(_, c)| now >= c.sent_ms + age_ms);
         overdue
-            .map(|collecting| {
+            .map(|(id, collecting)| {
                 collecting.sent_ms = now;
                 let mut signed = Signers::default();
                 for signer in collecting.signatures.keys() {
                     signed.insert(*signer);
                 }
-                (collecting.batch.clone(), signed)
+                (*id, signed)
             })
             .collect()
     }

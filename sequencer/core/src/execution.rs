@@ -8,12 +8,13 @@ use conclave_ledger::{
     Outcome, VoteKeys,
 };
 use conclave_market::{ContentSource, Verifier};
-use conclave_seal::Verdict;
+use conclave_seal::{SealScheme, Verdict};
 use conclave_types::{
-    BatchId, BlockHeader, Digest, Envelope, EnvelopeId, Height, ReleaseRule, ShareLane, SystemOp,
-    ValidatorIndex, codec, limits,
+    BatchId, BlockHeader, Digest, Envelope, EnvelopeHeader, EnvelopeId, Height, ReleaseRule,
+    ShareLane, SystemOp, ValidatorIndex, codec, limits,
 };
 
+use crate::bodies::Body;
 use crate::message::{
     DeliveryRecord, FateRecord, OpeningRecord, OutcomeRecord, PlacedEntry, ProofRecord, Write,
 };
@@ -22,7 +23,7 @@ use crate::opening::OpenedLane;
 /// An envelope in its place in a committed block.
 #[derive(Debug, Clone)]
 pub struct PlacedEnvelope {
-    pub(crate) envelope: Arc<Envelope>,
+    pub(crate) header: Arc<EnvelopeHeader>,
     pub(crate) author: ValidatorIndex,
     pub(crate) batch: BatchId,
     pub(crate) position: u32,
@@ -34,6 +35,10 @@ pub struct ExecuteJob {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) header: BlockHeader,
     pub(crate) envelopes: Vec<(PlacedEnvelope, Disposition)>,
+    /// Of all batches of the block.
+    pub(crate) bodies: BTreeMap<BatchId, Body>,
+    /// The bids of the lane at the close.
+    pub(crate) held: BTreeMap<EnvelopeId, Arc<Envelope>>,
     pub(crate) opened: OpenedLane,
     pub(crate) bids: OpenedLane,
     /// Those of both that are malformed, with what shows it.
@@ -54,6 +59,8 @@ pub(crate) struct Done {
     pub(crate) executed: Executed,
     pub(crate) root: Digest,
     pub(crate) writes: Vec<Write>,
+    /// The bids that the ledger holds from now on.
+    pub(crate) held: BTreeMap<EnvelopeId, Arc<Envelope>>,
     pub(crate) envelopes: u64,
     pub(crate) transactions: u64,
 }
@@ -61,15 +68,18 @@ pub(crate) struct Done {
 /// Executes; a pure function of the job and the contents that its proofs speak of.
 pub(crate) fn execute(
     job: &ExecuteJob,
+    seal: &dyn SealScheme,
     contents: &dyn ContentSource,
     verifier: &dyn Verifier,
     votes: &VoteKeys,
 ) -> ExecuteResult {
     let height = job.header.height;
     let mut ledger = job.ledger.as_ref().clone();
-    match ledger.execute(executable(job), contents, verifier, votes) {
+    let block = executable(job, seal);
+    let bids = block.bids.clone();
+    match ledger.execute(block, contents, verifier, votes) {
         Ok(executed) => {
-            let writes = writes(job, &executed);
+            let writes = writes(job, &bids, &executed);
             let transactions = executed
                 .deliveries
                 .iter()
@@ -80,6 +90,7 @@ pub(crate) fn execute(
                 envelopes: job.envelopes.len() as u64,
                 transactions,
                 writes,
+                held: held(job, &executed),
                 executed,
                 ledger: Arc::new(ledger),
             };
@@ -95,15 +106,20 @@ pub(crate) fn execute(
     }
 }
 
-fn executable(job: &ExecuteJob) -> ExecutableBlock {
-    let mut lane = lane_contents(&job.opened);
+/// Decrypts what the lanes opened, and puts every envelope with its contents in its place.
+fn executable(job: &ExecuteJob, seal: &dyn SealScheme) -> ExecutableBlock {
+    let mut lane = job.opened.verdicts.iter();
     let entries = job.envelopes.iter().map(|(placed, disposition)| {
-        let header = &placed.envelope.header;
-        let content = match (disposition.is_accepted(), header.is_sealed()) {
-            (false, _) => Content::NotOpened,
-            (true, false) => Content::Plain(placed.envelope.body.clone()),
-            (true, true) if header.core.release != ReleaseRule::OnCommit => Content::Held,
-            (true, true) => lane.next().unwrap_or(Content::Malformed),
+        let header = placed.header.as_ref();
+        let on_commit = header.core.release == ReleaseRule::OnCommit;
+        let opens = disposition.is_accepted() && header.is_sealed() && on_commit;
+        let verdict = opens.then(|| lane.next()).flatten();
+        let content = match (job.body(placed), disposition.is_accepted()) {
+            (None, _) => Content::Inconsistent,
+            (Some(_), false) => Content::NotOpened,
+            (Some(envelope), true) if !header.is_sealed() => Content::Plain(envelope.body.clone()),
+            (Some(_), true) if !on_commit => Content::Held,
+            (Some(envelope), true) => decrypt(seal, envelope, verdict),
         };
         Entry {
             header: header.clone(),
@@ -112,7 +128,9 @@ fn executable(job: &ExecuteJob) -> ExecutableBlock {
         }
     });
     let entries = entries.collect();
-    let bids = job.bids.envelopes.iter().zip(lane_contents(&job.bids));
+    let bids = job.bids.envelopes.iter().zip(&job.bids.verdicts);
+    // One that is not here is missed by the ledger.
+    let bids = bids.filter_map(|(header, verdict)| Some((job.held.get(&header.id())?, verdict)));
     ExecutableBlock {
         height: job.header.height,
         epoch: job.header.epoch,
@@ -121,30 +139,50 @@ fn executable(job: &ExecuteJob) -> ExecutableBlock {
         ledger_height: job.header.ledger_height,
         entries,
         bids: bids
-            .map(|(bid, content)| ClosedBid {
+            .map(|(bid, verdict)| ClosedBid {
                 envelope: bid.header.id(),
-                content,
+                content: decrypt(seal, bid, Some(verdict)),
             })
             .collect(),
     }
 }
 
-/// The contents of a lane's envelopes in order.
-fn lane_contents(lane: &OpenedLane) -> impl Iterator<Item = Content> + '_ {
-    lane.verdicts
-        .iter()
-        .zip(&lane.plaintexts)
-        .map(|(verdict, plaintext)| match (verdict, plaintext) {
-            (Verdict::Opened(m), Some(plaintext)) => Content::Opened {
-                plaintext: plaintext.clone(),
-                m: *m,
-            },
-            (Verdict::Opened(m), None) => Content::UndecryptableBody { m: *m },
-            (Verdict::Malformed, _) => Content::Malformed,
-        })
+fn decrypt(seal: &dyn SealScheme, envelope: &Envelope, verdict: Option<&Verdict>) -> Content {
+    match verdict {
+        Some(Verdict::Opened(m)) => match seal.decrypt(envelope, m) {
+            Some(plaintext) => Content::Opened { plaintext, m: *m },
+            None => Content::UndecryptableBody { m: *m },
+        },
+        Some(Verdict::Malformed) | None => Content::Malformed,
+    }
 }
 
-fn writes(job: &ExecuteJob, executed: &Executed) -> Vec<Write> {
+impl ExecuteJob {
+    /// The envelope with its body; `None` if its batch is inconsistent.
+    fn body(&self, placed: &PlacedEnvelope) -> Option<&Envelope> {
+        match self.bodies.get(&placed.batch) {
+            Some(Body::Whole(batch)) => Some(&batch.envelopes[placed.position as usize]),
+            Some(Body::Inconsistent(_)) => None,
+            None => unreachable!("a block is executed once its bodies are rebuilt"),
+        }
+    }
+}
+
+/// The bids that were taken and stay sealed until their auction's close, without the signatures:
+/// a snapshot holds them, and one header may be signed differently on every node.
+fn held(job: &ExecuteJob, executed: &Executed) -> BTreeMap<EnvelopeId, Arc<Envelope>> {
+    let taken = job.envelopes.iter().zip(&executed.outcomes);
+    let taken = taken.filter(|(_, outcome)| **outcome == Outcome::Held);
+    let bids = taken.filter_map(|((placed, _), _)| job.body(placed));
+    let unsigned = |bid: &Envelope| Envelope {
+        header: bid.header.without_signature(),
+        body: bid.body.clone(),
+    };
+    bids.map(|bid| (bid.header.id(), Arc::new(unsigned(bid))))
+        .collect()
+}
+
+fn writes(job: &ExecuteJob, bids: &[ClosedBid], executed: &Executed) -> Vec<Write> {
     let height = job.header.height;
     let mut writes = Vec::new();
     for (lane, opened) in [
@@ -172,20 +210,20 @@ fn writes(job: &ExecuteJob, executed: &Executed) -> Vec<Write> {
                 height,
                 outcome: Some(*outcome),
             };
-            writes.push(Write::Fate(placed.envelope.header.id(), fate));
+            writes.push(Write::Fate(placed.header.id(), fate));
         }
         if *outcome == Outcome::Done {
-            writes.extend(proof(job, &placed.envelope));
+            writes.extend(job.body(placed).and_then(|envelope| proof(job, envelope)));
         }
     }
-    for (bid, content) in job.bids.envelopes.iter().zip(lane_contents(&job.bids)) {
-        let outcome = match content {
+    for bid in bids {
+        let outcome = match bid.content {
             Content::Opened { .. } => Outcome::Done,
             Content::UndecryptableBody { .. } => Outcome::UndecryptableBody,
             _ => Outcome::Malformed,
         };
         writes.push(Write::Fate(
-            bid.header.id(),
+            bid.envelope,
             FateRecord {
                 height,
                 outcome: Some(outcome),
@@ -223,17 +261,15 @@ fn writes(job: &ExecuteJob, executed: &Executed) -> Vec<Write> {
 fn places(job: &ExecuteJob) -> BTreeMap<EnvelopeId, PlacedEntry> {
     let mut places = BTreeMap::new();
     for (placed, _) in &job.envelopes {
-        places
-            .entry(placed.envelope.header.id())
-            .or_insert(PlacedEntry {
-                batch: placed.batch,
-                position: placed.position,
-                opening: None,
-            });
+        places.entry(placed.header.id()).or_insert(PlacedEntry {
+            batch: placed.batch,
+            position: placed.position,
+            opening: None,
+        });
     }
     for (envelope, verdict) in job.opened.envelopes.iter().zip(&job.opened.verdicts) {
         if let Verdict::Opened(m) = verdict
-            && let Some(place) = places.get_mut(&envelope.header.id())
+            && let Some(place) = places.get_mut(&envelope.id())
         {
             place.opening = Some(*m);
         }

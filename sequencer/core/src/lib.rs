@@ -2,7 +2,8 @@
 //! certified, ordered, opened, executed, delivered.
 //!
 //! ```text
-//! Submit ─▶ admission ─▶ mempool ─▶ pack ─▶ Batch ─▶ availability ─▶ certified ─▶ proposer ─▶ Payload
+//! Submit ─▶ admission ─▶ mempool ─▶ pack ─▶ Dispersal ─▶ availability ─▶ certified ─▶ proposer ─▶ Payload
+//!                                                              └─▶ shards ─▶ bodies ─┐
 //!                                                                                   (agreement)
 //! Committed ─▶ order (FeeLedger) ─▶ opening (shares, by lane) ─▶ execution (Ledger) ─▶ Executed
 //! ```
@@ -14,7 +15,9 @@
 //! Invariants:
 //! - An envelope is acknowledged only once it is durable, and then it is ordered or reported
 //!   expired, across crashes.
-//! - "Stored" leaves only once the batch is durable and every envelope's immutable properties check.
+//! - "Stored" leaves only once the manifest and our shards are durable and every envelope's immutable
+//!   properties check.
+//! - Ordering and opening read manifests only; execution waits for the bodies.
 //! - Shares are made only for envelopes of blocks that agreement reported final.
 //! - Blocks are ordered and executed in the order of their heights, each once.
 //! - Whatever peers send: memory is bounded.
@@ -25,6 +28,8 @@
 
 pub mod admission;
 mod availability;
+mod bodies;
+mod dispersal;
 mod execution;
 mod mempool;
 mod message;
@@ -37,6 +42,7 @@ mod sync;
 mod tests;
 mod work;
 
+pub use dispersal::{Dispersal, Rebuilt};
 pub use execution::{ExecuteJob, ExecuteResult, PlacedEnvelope};
 pub use message::{
     Action, DeliveryRecord, FateRecord, Fetch, Input, Message, OpeningRecord, OutcomeRecord,

@@ -3,22 +3,24 @@
 use std::sync::Arc;
 
 use bincode::{Decode, Encode};
+use conclave_crypto::{InconsistentBatch, Shard};
 use conclave_ledger::{Delivery, Executed, Ledger, LedgerEvent, Outcome};
 use conclave_seal::{MalformedEvidence, Verdict};
 use conclave_types::{
     AccountId, Batch, BatchId, BatchRef, Block, BlockId, BlockTime, CommitCertificate, Digest,
-    Envelope, EnvelopeId, Height, Point, ProgramVersion, ProofSubmission, Range, Receipt, RollupId,
-    ShareBundle, ShareLane, Signers, StateRoot, Stored, ValidatorIndex, View,
+    Envelope, EnvelopeId, Height, Manifest, Point, ProgramVersion, ProofSubmission, Range, Receipt,
+    RollupId, ShareBundle, ShareLane, Signers, StateRoot, Stored, ValidatorIndex, View,
 };
 
+use crate::dispersal::Dispersal;
 use crate::refusal::Refusal;
 use crate::work::{Done, Work};
 
 /// What validators tell each other apart from agreement.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Message {
-    /// A batch to store.
-    Batch(Arc<Batch>),
+    /// A batch's manifest and the receiver's shards to store, from its author.
+    Dispersal(Arc<Dispersal>),
     /// "Stored", to the batch's author.
     Stored(Stored),
     /// An availability certificate, from the author to all.
@@ -40,8 +42,15 @@ pub enum Input {
         from: ValidatorIndex,
         message: Message,
     },
-    /// An answer to [`Fetch::Batch`], from a peer or the own store.
-    Fetched(Arc<Batch>),
+    /// An answer to [`Fetch::Manifest`], from a peer or the own store.
+    Manifest(Arc<Manifest>),
+    /// An answer to [`Fetch::Body`]: the own store has the whole batch.
+    Body(Arc<Batch>),
+    /// An answer to [`Fetch::Body`]: shards, with those who sent them.
+    Shards {
+        id: BatchId,
+        shards: Vec<(ValidatorIndex, Vec<Shard>)>,
+    },
     /// An answer to [`Fetch::Openings`] from the own store: this lane was opened here before.
     Reopened {
         height: Height,
@@ -110,6 +119,8 @@ pub enum Action {
     Work(Work),
     /// To be looked for in the own store first, then at peers.
     Fetch(Fetch),
+    /// A batch of ours is on its way.
+    Batched(Arc<Manifest>),
     /// A block was executed; readers see the new ledger from now on.
     Executed(Box<Published>),
     /// Own submissions became final, each with the milliseconds since its admission.
@@ -132,8 +143,15 @@ pub enum Action {
 /// Something missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetch {
-    /// A batch that a committed block refers to, stored by the signers.
-    Batch { id: BatchId, holders: Signers },
+    /// The manifest of a batch that a committed block refers to, stored by the signers.
+    Manifest { id: BatchId, holders: Signers },
+    /// The bodies of a batch: whole from the own store, or `needed` shards, the own ones and those
+    /// of the holders, each of whom holds as many as it weighs.
+    Body {
+        id: BatchId,
+        holders: Signers,
+        needed: u16,
+    },
     /// The verdicts of a lane from the own store.
     Openings { height: Height, lane: ShareLane },
     /// The peers' bundles for a lane, from all of them.
@@ -147,11 +165,15 @@ pub enum Write {
     Admit(EnvelopeId, Box<Envelope>),
     /// It is ordered, or expired.
     Discharge(EnvelopeId),
-    /// A batch, ours or a peer's, that is not ordered yet.
+    /// The manifest and our shards of a batch that is not ordered yet, ours or a peer's.
+    Dispersal(BatchId, Arc<Dispersal>),
+    /// A batch with its bodies.
     Batch(BatchId, Arc<Batch>),
+    /// What shows that an ordered batch has no bodies.
+    Inconsistent(BatchId, Arc<InconsistentBatch>),
     /// Its certificate.
     Certificate(BatchId, BatchRef),
-    /// The batch was ordered; its body stays, its place among the unordered goes.
+    /// The batch was ordered; what is stored of it stays, its place among the unordered goes.
     Ordered(BatchId),
     /// A committed block and the certificate that made it final, maybe a descendant's.
     Block(Arc<Block>, CommitCertificate),

@@ -1,11 +1,14 @@
-//! From a committed block's sealed envelopes to their plaintexts, lane by lane.
+//! From a committed block's sealed envelopes to what opens them, lane by lane. Nothing here needs a
+//! body.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use conclave_crypto::Committee;
 use conclave_seal::{MalformedEvidence, ShareContext, Verdict};
-use conclave_types::{Envelope, Height, ShareBundle, ShareLane, Signers, ValidatorIndex, limits};
+use conclave_types::{
+    EnvelopeHeader, Height, ShareBundle, ShareLane, Signers, ValidatorIndex, limits,
+};
 
 use crate::message::{Action, Fetch, Message};
 use crate::work::Work;
@@ -16,12 +19,11 @@ const REPEAT_MS: u64 = 250;
 /// Bundles of one peer that may wait for their blocks, of up to 4 MiB each.
 const EARLY_PER_SIGNER_MAX: usize = 16;
 
-/// What a lane's envelopes turned out to hold.
+/// What opens a lane's envelopes.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenedLane {
-    pub(crate) envelopes: Vec<Arc<Envelope>>,
+    pub(crate) envelopes: Vec<Arc<EnvelopeHeader>>,
     pub(crate) verdicts: Vec<Verdict>,
-    pub(crate) plaintexts: Vec<Option<Vec<u8>>>,
     pub(crate) own: Option<ShareBundle>,
     pub(crate) evidence: Option<MalformedEvidence>,
 }
@@ -30,10 +32,8 @@ pub(crate) struct OpenedLane {
 #[derive(Debug)]
 struct Lane {
     context: ShareContext,
-    envelopes: Vec<Arc<Envelope>>,
+    envelopes: Vec<Arc<EnvelopeHeader>>,
     own: Option<ShareBundle>,
-    /// From the own store, if the lane was opened before.
-    evidence: Option<MalformedEvidence>,
     bundles: BTreeMap<ValidatorIndex, ShareBundle>,
     liars: BTreeSet<ValidatorIndex>,
     /// An attempt to open runs on this many bundles.
@@ -45,7 +45,7 @@ struct Lane {
 
 impl OpenedLane {
     /// The envelopes found malformed, in order.
-    pub(crate) fn malformed(&self) -> impl Iterator<Item = Arc<Envelope>> + '_ {
+    pub(crate) fn malformed(&self) -> impl Iterator<Item = Arc<EnvelopeHeader>> + '_ {
         let verdicts = self.envelopes.iter().zip(&self.verdicts);
         let malformed = verdicts.filter(|(_, verdict)| **verdict == Verdict::Malformed);
         malformed.map(|(envelope, _)| envelope.clone())
@@ -63,14 +63,18 @@ impl Openings {
     /// Starts a lane: the block is final, so the shares may leave.
     ///
     /// `points` are our share points as far as they were computed ahead.
-    pub(crate) fn start(&mut self, context: ShareContext, envelopes: Vec<Arc<Envelope>>, now: u64) {
+    pub(crate) fn start(
+        &mut self,
+        context: ShareContext,
+        envelopes: Vec<Arc<EnvelopeHeader>>,
+        now: u64,
+    ) {
         let key = (context.height, context.lane);
         let bundles = self.early.remove(&key).unwrap_or_default();
         let lane = Lane {
             context,
             envelopes,
             own: None,
-            evidence: None,
             bundles,
             liars: BTreeSet::new(),
             running: None,
@@ -81,8 +85,10 @@ impl Openings {
         self.lanes.insert(key, lane);
     }
 
-    pub(crate) fn envelopes(&self, key: (Height, ShareLane)) -> Option<&[Arc<Envelope>]> {
-        self.lanes.get(&key).map(|lane| lane.envelopes.as_slice())
+    pub(crate) fn envelopes(&self, key: (Height, ShareLane)) -> Option<&[Arc<EnvelopeHeader>]> {
+        let lane = self.lanes.get(&key)?;
+        let opened = lane.opened.as_ref();
+        Some(opened.map_or(&lane.envelopes, |opened| &opened.envelopes))
     }
 
     /// Whether the lane was started.
@@ -99,16 +105,6 @@ impl Openings {
             }
             lane.own = Some(bundle);
         }
-    }
-
-    /// Notes that the lane is being read under what our own store holds of it: no shares are
-    /// needed.
-    pub(crate) fn reopen(&mut self, bundle: ShareBundle, evidence: Option<MalformedEvidence>) {
-        if let Some(lane) = self.lanes.get_mut(&(bundle.height, bundle.lane)) {
-            lane.running = Some(0);
-            lane.evidence = evidence;
-        }
-        self.own(bundle);
     }
 
     /// Notes a peer's bundle; those of blocks that are not final here wait, one per peer and
@@ -186,7 +182,6 @@ impl Openings {
         &mut self,
         context: ShareContext,
         result: conclave_seal::OpenResult,
-        plaintexts: Vec<Option<Vec<u8>>>,
         evidence: Option<MalformedEvidence>,
         tried: usize,
     ) -> Vec<ValidatorIndex> {
@@ -206,9 +201,8 @@ impl Openings {
             lane.opened = Some(OpenedLane {
                 envelopes: std::mem::take(&mut lane.envelopes),
                 verdicts,
-                plaintexts,
                 own: lane.own.clone(),
-                evidence: evidence.or_else(|| lane.evidence.take()),
+                evidence,
             });
             lane.bundles.clear();
         }

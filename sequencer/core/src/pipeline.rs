@@ -1,6 +1,7 @@
 //! The sequencer: one state machine for the way of an envelope through a validator.
 
 mod batches;
+mod bodies;
 #[cfg(feature = "broken-rules")]
 mod broken;
 mod execution;
@@ -12,17 +13,20 @@ mod submissions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use conclave_crypto::Committee;
+use conclave_crypto::{Committee, InconsistentBatch, Shard, batch_contents};
 use conclave_ledger::{Disposition, FeeLedger, Ledger, OrderedBlock, OrderedEnvelope};
 use conclave_seal::ShareContext;
 use conclave_types::{
     Batch, BatchHeader, BatchId, BatchRef, Block, BlockHeader, BlockId, BlockTime, ChainId,
-    CommitCertificate, Digest, EdSignature, Envelope, EnvelopeId, Epoch, Height, Point, Receipt,
-    ReleaseRule, RollupId, ShareBundle, ShareLane, Signers, Stored, ValidatorIndex, View, limits,
+    CommitCertificate, Digest, EdSignature, Envelope, EnvelopeHeader, EnvelopeId, Epoch, Height,
+    Manifest, Point, Receipt, ReleaseRule, RollupId, ShareBundle, ShareLane, Signers, Stored,
+    ValidatorIndex, View, limits,
 };
 
 use crate::admission;
 use crate::availability::Availability;
+use crate::bodies::{Bodies, Body};
+use crate::dispersal::{Dispersal, Rebuilt};
 use crate::execution::{ExecuteJob, ExecuteResult, PlacedEnvelope};
 use crate::mempool::Mempool;
 use crate::message::{Action, FateRecord, Fetch, Input, Message, OpeningRecord, Published, Write};
@@ -51,8 +55,6 @@ const TICK_MS: u64 = 100;
 pub const SNAPSHOT_BLOCKS: u64 = 32;
 /// Ledger roots remembered: any that a proposal may name, with room for a restart.
 pub const ROOTS_KEPT: u64 = 4 * limits::LEDGER_LAG_BLOCKS_MAX;
-/// Batches kept in memory that no committed block refers to yet.
-const BATCHES_HELD_MAX: usize = 512;
 /// Batches of one author that wait for their check: twice what an honest one has on its way.
 const CHECKS_PER_AUTHOR_MAX: usize = 2 * BATCHES_IN_FLIGHT_MAX;
 /// Submissions checked together at most; the check's cost per envelope falls with their number.
@@ -83,8 +85,9 @@ pub struct Recovered {
     /// Sequence numbers of the batches ordered up to `height`, by author, as in
     /// [`Write::Snapshot`].
     pub ordered: Vec<(ValidatorIndex, Vec<u64>)>,
-    /// Batches that are not ordered.
-    pub batches: Vec<Arc<Batch>>,
+    /// Our shards of batches that are not ordered, and the whole batch as far as it is stored; of
+    /// our own ones always.
+    pub batches: Vec<(Arc<Dispersal>, Option<Arc<Batch>>)>,
     /// Certificates of some of them.
     pub certificates: Vec<BatchRef>,
     /// Ledger roots of heights before it, as many as proposals may name.
@@ -114,8 +117,9 @@ pub struct Sequencer {
     unchecked: Vec<(u64, Box<Envelope>)>,
     checking: bool,
     availability: Availability,
-    batches: BTreeMap<BatchId, Arc<Batch>>,
-    batch_arrivals: VecDeque<BatchId>,
+    bodies: Bodies,
+    /// Batches of ours that are being coded.
+    encoding: usize,
     /// With their authors.
     checking_batches: BTreeMap<BatchId, ValidatorIndex>,
     points: BTreeMap<EnvelopeId, Vec<Point>>,
@@ -158,8 +162,8 @@ impl Sequencer {
             unchecked: Vec::new(),
             checking: false,
             availability: Availability::default(),
-            batches: BTreeMap::new(),
-            batch_arrivals: VecDeque::new(),
+            bodies: Bodies::default(),
+            encoding: 0,
             checking_batches: BTreeMap::new(),
             points: BTreeMap::new(),
             batch_sequence: 0,
@@ -194,38 +198,46 @@ impl Sequencer {
         }
         sequencer.availability.recover(recovered.ordered);
         let mut actions = Vec::new();
-        for batch in recovered.batches {
-            sequencer.recover_batch(batch, now, &mut actions);
-        }
+        let mut certified = Vec::new();
         for reference in recovered.certificates {
-            sequencer
-                .availability
-                .certify(reference.header.id(), reference, now);
+            let id = reference.header.id();
+            if sequencer.availability.certify(id, reference.clone(), now) {
+                certified.push(reference);
+            }
+        }
+        for (dispersal, batch) in recovered.batches {
+            sequencer.recover_batch(&dispersal, batch, &mut actions);
+        }
+        for reference in certified {
+            sequencer.want_body(&reference, &mut actions);
         }
         sequencer.settle(now, &mut actions);
         sequencer.wake_at(now + TICK_MS, &mut actions);
         (sequencer, actions)
     }
 
-    fn recover_batch(&mut self, batch: Arc<Batch>, now: u64, actions: &mut Vec<Action>) {
-        let id = batch.header.id();
-        let ordered = self.availability.is_ordered(&batch.header);
-        if batch.header.author == self.config.index && !ordered {
-            self.batch_sequence = self.batch_sequence.max(batch.header.sequence);
-            for envelope in &batch.envelopes {
-                self.mempool.mark_batched(envelope.header.id());
+    fn recover_batch(
+        &mut self,
+        dispersal: &Dispersal,
+        batch: Option<Arc<Batch>>,
+        actions: &mut Vec<Action>,
+    ) {
+        let header = &dispersal.manifest.header;
+        let id = header.id();
+        self.hold(id, dispersal.manifest.clone());
+        self.bodies.store(id);
+        let ours = header.author == self.config.index && !self.availability.is_ordered(header);
+        if ours {
+            self.batch_sequence = self.batch_sequence.max(header.sequence);
+            for envelope in &dispersal.manifest.envelopes {
+                self.mempool.mark_batched(envelope.id());
             }
-            self.availability.collect(id, batch.clone(), now);
-            let own = true;
-            let from = self.config.index;
-            self.checking_batches.insert(id, from);
-            actions.push(Action::Work(Work::CheckBatch {
-                from,
-                batch: batch.clone(),
-                own,
-            }));
         }
-        self.keep_batch(id, batch);
+        let Some(batch) = batch else { return };
+        self.bodies.rebuilt(id, Some(Body::Whole(batch.clone())));
+        if ours && self.availability.certificate(id).is_none() {
+            self.encode(batch.as_ref().clone(), actions);
+        }
     }
 
     /// The ledger after the last executed block.
@@ -261,7 +273,9 @@ impl Sequencer {
         match input {
             Input::Submit { ticket, envelope } => self.submit(ticket, envelope, &mut actions),
             Input::Message { from, message } => self.message(now, from, message, &mut actions),
-            Input::Fetched(batch) => self.fetched(batch, &mut actions),
+            Input::Manifest(manifest) => self.fetched(manifest, &mut actions),
+            Input::Body(batch) => self.reread(batch),
+            Input::Shards { id, shards } => self.collected(id, shards, &mut actions),
             Input::Reopened {
                 height,
                 lane,
@@ -311,15 +325,18 @@ impl Sequencer {
     fn done(&mut self, now: u64, done: Done, actions: &mut Vec<Action>) {
         match done {
             Done::EnvelopesChecked(checked) => self.admit(now, checked, actions),
-            Done::BatchChecked {
+            Done::Encoded { batch, dispersals } => {
+                self.disperse(now, batch, dispersals, actions);
+            }
+            Done::DispersalChecked {
                 from,
-                id,
-                batch,
+                dispersal,
                 valid,
                 points,
             } => {
-                self.batch_checked(from, id, batch, valid, points, actions);
+                self.dispersal_checked(from, dispersal, valid, points, actions);
             }
+            Done::Rebuilt(rebuilt) => self.rebuilt(*rebuilt, actions),
             Done::Bundled { context, bundle } => {
                 if let Some(bundle) = bundle {
                     self.openings.own(bundle.clone());
@@ -332,13 +349,10 @@ impl Sequencer {
             Done::Opened {
                 context,
                 result,
-                plaintexts,
                 evidence,
                 bundles,
             } => {
-                let finished = self
-                    .openings
-                    .finish(context, result, plaintexts, evidence, bundles);
+                let finished = self.openings.finish(context, result, evidence, bundles);
                 for validator in finished {
                     let what = "a share that its proof does not support";
                     actions.push(Action::Misbehaviour { validator, what });
@@ -363,13 +377,10 @@ impl Sequencer {
         if !repeated.is_empty() {
             actions.push(after_writes(repeated));
         }
-        for (batch, signed) in self.availability.overdue(now, BATCH_REPEAT_MS) {
+        for (id, signed) in self.availability.overdue(now, BATCH_REPEAT_MS) {
             for to in self.config.committee.indices() {
-                if to != self.config.index && !signed.contains(to) {
-                    actions.push(Action::Send {
-                        to,
-                        message: Message::Batch(batch.clone()),
-                    });
+                if !signed.contains(to) {
+                    self.send_dispersal(id, to, actions);
                 }
             }
         }
@@ -380,10 +391,12 @@ impl Sequencer {
             actions.push(Action::Broadcast(Message::Certified(reference)));
         }
         for pending in &self.queue {
-            let references = pending.block.batches.iter();
-            for reference in references.filter(|r| pending.missing.contains(&r.header.id())) {
+            for reference in &pending.block.batches {
                 let (id, holders) = (reference.header.id(), reference.stored.signers);
-                actions.push(Action::Fetch(Fetch::Batch { id, holders }));
+                match pending.missing.contains(&id) {
+                    true => actions.push(Action::Fetch(Fetch::Manifest { id, holders })),
+                    false => self.want_body(reference, actions),
+                }
             }
         }
         // What a final block may hold that is not read yet has not expired.

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use conclave_crypto::{Committee, EdSecret};
+use conclave_crypto::{Coder, Committee, EdSecret, Shard, batch_contents};
 use conclave_ledger::Ledger;
 use conclave_seal::{OpenResult, ShareContext, Verdict};
 use conclave_types::*;
 
 use crate::availability::Availability;
+use crate::dispersal;
 use crate::opening::Openings;
 use crate::proposer::{PendingCheck, slot};
-use crate::{Action, Config, Done, Input, LedgerReference, Message, Recovered, Sequencer, Write};
+use crate::{
+    Action, Config, Dispersal, Done, Fetch, Input, LedgerReference, Message, Recovered, Sequencer,
+    Work, Write,
+};
 
 /// A validator's transport key.
 fn key(index: u16) -> EdSecret {
@@ -77,15 +81,26 @@ fn batch(sequence: u64, body: &[u8]) -> Arc<Batch> {
         body: body.to_vec(),
     };
     let envelopes = vec![envelope];
+    let codeword = Coder::default().disperse(committee().threshold, &envelopes);
     let header = BatchHeader {
         chain,
         epoch: Epoch(0),
         author: ValidatorIndex(1),
         sequence,
-        contents: crate::admission::contents_of(&envelopes),
-        shards: Digest::ZERO,
+        contents: batch_contents(&[envelopes[0].header.clone()]),
+        shards: codeword.expect("small").root(),
     };
     Arc::new(Batch { header, envelopes })
+}
+
+fn committee() -> Committee {
+    Committee::from_genesis(&genesis()).expect("3f+1")
+}
+
+/// What each validator is sent of a batch.
+fn dispersals(batch: &Batch) -> Vec<Arc<Dispersal>> {
+    let batch = Box::new(batch.clone());
+    dispersal::encode(&mut Coder::default(), &committee(), batch).1
 }
 
 fn certified(batch: &Batch) -> BatchRef {
@@ -187,14 +202,30 @@ impl Node {
         self.sequencer.handle(1, input)
     }
 
-    fn checked(&mut self, batch: Arc<Batch>) -> Vec<Action> {
-        let done = Done::BatchChecked {
+    fn dispersed(&mut self, batch: &Batch) -> Vec<Action> {
+        self.give(Message::Dispersal(dispersals(batch)[0].clone()))
+    }
+
+    fn checked(&mut self, batch: &Batch) -> Vec<Action> {
+        let done = Done::DispersalChecked {
             from: ValidatorIndex(1),
-            id: batch.header.id(),
             points: vec![None; batch.envelopes.len()],
-            batch,
+            dispersal: dispersals(batch)[0].clone(),
             valid: true,
         };
+        self.sequencer.handle(1, Input::Done(Box::new(done)))
+    }
+
+    /// Shards come from validators, and are put together as the node's workers do.
+    fn rebuilt(&mut self, id: BatchId, shards: Vec<(ValidatorIndex, Vec<Shard>)>) -> Vec<Action> {
+        let input = Input::Shards { id, shards };
+        let work = self.sequencer.handle(1, input);
+        let Some(Action::Work(Work::Rebuild { manifest, shards })) = work.into_iter().next() else {
+            return Vec::new();
+        };
+        let coder = &mut Coder::default();
+        let rebuilt = dispersal::rebuild(coder, &committee(), &manifest, shards);
+        let done = Done::Rebuilt(Box::new(rebuilt));
         self.sequencer.handle(1, Input::Done(Box::new(done)))
     }
 
@@ -213,42 +244,80 @@ impl Node {
     }
 }
 
-/// The bodies that these actions write, and whether each stays among the unordered.
-fn bodies(actions: &[Action]) -> Vec<(Arc<Batch>, bool)> {
-    let mut bodies: Vec<(Arc<Batch>, bool)> = Vec::new();
+/// The batches of which these actions write shards, and whether each stays among the unordered.
+fn stored(actions: &[Action]) -> Vec<(BatchId, bool)> {
+    let mut stored: Vec<(BatchId, bool)> = Vec::new();
     for action in actions {
         let Action::Durable { writes, .. } = action else {
             continue;
         };
         for write in writes {
             match write {
-                Write::Batch(_, batch) => bodies.push((batch.clone(), true)),
+                Write::Dispersal(id, _) => stored.push((*id, true)),
                 Write::Ordered(id) => {
-                    for (batch, unordered) in &mut bodies {
-                        *unordered &= batch.header.id() != *id;
+                    for (batch, unordered) in &mut stored {
+                        *unordered &= batch != id;
                     }
                 }
                 _ => {}
             }
         }
     }
-    bodies
+    stored
 }
 
-/// A batch's id is its header's. An author that sends its header again with other envelopes must
-/// not get what is stored under that id replaced.
+/// The whole batches that these actions write.
+fn whole(actions: &[Action]) -> Vec<Arc<Batch>> {
+    let writes = actions.iter().filter_map(|action| match action {
+        Action::Durable { writes, .. } => Some(writes),
+        _ => None,
+    });
+    let batches = writes.flatten().filter_map(|write| match write {
+        Write::Batch(_, batch) => Some(batch.clone()),
+        _ => None,
+    });
+    batches.collect()
+}
+
+/// Who is asked for shards of a batch.
+fn asked(actions: &[Action], batch: &Batch) -> Option<Signers> {
+    actions.iter().find_map(|action| match action {
+        Action::Fetch(Fetch::Body { id, holders, .. }) if *id == batch.header.id() => {
+            Some(*holders)
+        }
+        _ => None,
+    })
+}
+
+/// The shards that a validator holds, as it answers.
+fn from(index: u16, batch: &Batch) -> (ValidatorIndex, Vec<Shard>) {
+    let held = dispersals(batch)[usize::from(index)].shards.clone();
+    (ValidatorIndex(index), held)
+}
+
+/// A batch's id is its header's. An author that sends its header again with other envelopes and
+/// shards must not get what is stored under that id replaced.
 #[test]
-fn a_batch_sent_again_without_its_envelopes_changes_nothing_in_the_store() {
+fn a_batch_sent_again_without_its_shards_changes_nothing_in_the_store() {
     let mut node = Node::new();
     let good = batch(1, b"good");
-    node.give(Message::Batch(good.clone()));
-    assert_eq!(bodies(&node.checked(good.clone())), [(good.clone(), true)]);
-    let hollow = Arc::new(Batch {
+    node.dispersed(&good);
+    assert_eq!(stored(&node.checked(&good)), [(good.header.id(), true)]);
+    let manifest = Manifest {
         header: good.header.clone(),
         envelopes: vec![],
+    };
+    let hollow = Dispersal {
+        manifest: Arc::new(manifest),
+        shards: vec![],
+    };
+    let again = node.give(Message::Dispersal(Arc::new(hollow)));
+    assert_eq!(stored(&again), []);
+    let signed = again.iter().any(|action| match action {
+        Action::Durable { then, .. } => !then.is_empty(),
+        _ => false,
     });
-    let again = node.give(Message::Batch(hollow));
-    assert_eq!(bodies(&again), [(good, true)]);
+    assert!(signed, "the signature may have been lost: {again:?}");
 }
 
 /// Validators sign any number of an author's batches, so one that lies gets two certified under
@@ -278,7 +347,7 @@ fn of_two_batches_with_one_sequence_number_the_second_is_forgotten() {
     };
     assert!(!check.is_well_formed(parent), "never both in one block");
 
-    node.checked(first.clone());
+    node.checked(&first);
     node.commit(block(1, vec![certified(&first)], node.root));
     let payload = node.payload();
     assert!(
@@ -312,7 +381,7 @@ fn a_wrong_signature_is_named_and_does_not_spoil_the_others() {
     let id = batch.header.id();
     let message = Stored::message(chain, id);
     let mut availability = Availability::default();
-    availability.collect(id, batch.clone(), 0);
+    availability.collect(id, dispersals(&batch), 0);
     let mut add = |index: u16, key: &EdSecret| {
         let stored = Stored {
             batch: id,
@@ -347,12 +416,12 @@ fn a_certified_batch_waits_a_moment_for_others_on_their_way() {
     assert_eq!(pending(node.give(certificate(&first))), Some(true), "alone");
 
     let mut node = Node::new();
-    node.give(Message::Batch(second.clone()));
+    node.dispersed(&second);
     assert_eq!(pending(node.give(certificate(&first))), None);
     assert_eq!(pending(node.give(certificate(&second))), Some(true));
 
     let mut node = Node::new();
-    node.give(Message::Batch(second.clone()));
+    node.dispersed(&second);
     let held = node.give(certificate(&first));
     let wake = held.iter().find_map(|action| match action {
         Action::WakeAt(at) => Some(*at),
@@ -400,16 +469,88 @@ fn a_payload_held_back_because_opening_lags_is_not_announced_again() {
     assert!(held_back > 0);
 }
 
-/// A body that came late is kept for readers and for peers, but no longer waits for an order.
+/// What came late is kept for readers and for peers, but no longer waits for an order.
 #[test]
-fn a_body_fetched_for_a_final_block_is_written_and_not_as_an_unordered_one() {
+fn a_batch_fetched_for_a_final_block_is_written_and_not_as_an_unordered_one() {
     let mut node = Node::new();
     let late = batch(1, b"late");
     node.commit(block(1, vec![certified(&late)], node.root));
-    let fetched = node.sequencer.handle(1, Input::Fetched(late.clone()));
-    assert_eq!(bodies(&fetched), [(late.clone(), false)]);
+    let manifest = Arc::new(late.manifest());
+    let fetched = node.sequencer.handle(1, Input::Manifest(manifest));
+    assert_eq!(asked(&fetched, &late), Some(signers()));
+    let shards = vec![from(2, &late), from(3, &late)];
+    let rebuilt = node.rebuilt(late.header.id(), shards);
+    assert_eq!(whole(&rebuilt), std::slice::from_ref(&late));
     // A check that was under way when the block became final ends after it.
-    assert_eq!(bodies(&node.checked(late.clone())), [(late, false)]);
+    assert_eq!(stored(&node.checked(&late)), [(late.header.id(), false)]);
+}
+
+/// Bodies are rebuilt while agreement orders the batch, so that execution finds them.
+#[test]
+fn bodies_are_asked_for_as_soon_as_the_batch_is_certified() {
+    let mut node = Node::new();
+    let (one, other) = (batch(1, b"one"), batch(2, b"other"));
+    node.dispersed(&one);
+    assert_eq!(asked(&node.checked(&one), &one), None);
+    let certified_now = node.give(Message::Certified(certified(&one)));
+    assert_eq!(asked(&certified_now, &one), Some(signers()));
+    // The others were quicker than our own check.
+    node.dispersed(&other);
+    let certified_now = node.give(Message::Certified(certified(&other)));
+    assert_eq!(
+        asked(&certified_now, &other),
+        None,
+        "its manifest is not checked"
+    );
+    assert_eq!(asked(&node.checked(&other), &other), Some(signers()));
+}
+
+/// A holder that answers with something else costs one more question, and is never asked again.
+#[test]
+fn a_holder_that_sends_a_false_shard_is_named_and_others_are_asked() {
+    let mut node = Node::new();
+    let wanted = batch(1, b"wanted");
+    let id = wanted.header.id();
+    node.dispersed(&wanted);
+    node.checked(&wanted);
+    node.give(Message::Certified(certified(&wanted)));
+    node.commit(block(1, vec![certified(&wanted)], node.root));
+    let mut lie = from(1, &wanted);
+    lie.1[0].bytes[0] ^= 1;
+    let rebuilt = node.rebuilt(id, vec![lie, from(2, &wanted)]);
+    let liars: Vec<u16> = rebuilt
+        .iter()
+        .filter_map(|action| match action {
+            Action::Misbehaviour { validator, .. } => Some(validator.0),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((liars, whole(&rebuilt)), (vec![1], vec![]));
+    let tick = node.sequencer.handle(200, Input::Tick);
+    let mut others = Signers::default();
+    others.insert(ValidatorIndex(2));
+    others.insert(ValidatorIndex(3));
+    assert_eq!(asked(&tick, &wanted), Some(others));
+    let rebuilt = node.rebuilt(id, vec![from(2, &wanted), from(3, &wanted)]);
+    assert_eq!(whole(&rebuilt), [wanted]);
+}
+
+/// A dispersal is signed for only with all of our shards, each proven.
+#[test]
+fn a_dispersal_without_our_proven_shards_is_not_complete() {
+    let (committee, own) = (committee(), ValidatorIndex(0));
+    let good = dispersals(&batch(1, b"batch"));
+    assert!(dispersal::is_complete(&committee, own, &good[0]));
+    assert!(
+        !dispersal::is_complete(&committee, own, &good[1]),
+        "another's"
+    );
+    let mut none = good[0].as_ref().clone();
+    none.shards.clear();
+    assert!(!dispersal::is_complete(&committee, own, &none));
+    let mut spoilt = good[0].as_ref().clone();
+    spoilt.shards[0].bytes[0] ^= 1;
+    assert!(!dispersal::is_complete(&committee, own, &spoilt));
 }
 
 /// After a restart a lane is read from the store while the peers' shares may open it once more.
@@ -421,7 +562,7 @@ fn a_lane_that_is_opened_twice_keeps_its_envelopes() {
         height: Height(1),
         lane: ShareLane::OnCommit,
     };
-    let envelope = Arc::new(batch(1, b"sealed").envelopes[0].clone());
+    let envelope = Arc::new(batch(1, b"sealed").envelopes[0].header.clone());
     openings.start(context, vec![envelope], 0);
     openings.own(ShareBundle {
         block: context.block,
@@ -436,7 +577,7 @@ fn a_lane_that_is_opened_twice_keeps_its_envelopes() {
             verdicts: Some(vec![Verdict::Malformed]),
             liars: vec![],
         };
-        openings.finish(context, result, vec![None], None, 0);
+        openings.finish(context, result, None, 0);
     }
     let key = (context.height, context.lane);
     let opened = openings.opened(key).expect("opened");

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
+use conclave_crypto::{Coder, Shard};
 use conclave_ledger::VoteKeys;
 use conclave_market::{ContentSource, Verifier};
-use conclave_seal::{
-    MalformedEvidence, OpenResult, OpeningCertificate, SealScheme, ShareContext, Verdict,
-};
+use conclave_seal::{MalformedEvidence, OpenResult, OpeningCertificate, SealScheme, ShareContext};
 use conclave_types::{
-    Batch, BatchId, Envelope, EnvelopeHeader, Point, ShareBundle, ShareLane, ValidatorIndex,
+    Batch, Envelope, EnvelopeHeader, Manifest, Point, ShareBundle, ShareLane, ValidatorIndex,
 };
 
 use crate::admission;
+use crate::dispersal::{self, Dispersal, Rebuilt};
 use crate::execution::{self, ExecuteJob, ExecuteResult};
 
 /// A piece of work.
@@ -19,32 +19,33 @@ use crate::execution::{self, ExecuteJob, ExecuteResult};
 pub enum Work {
     /// Signatures and seals of clients' envelopes.
     CheckEnvelopes(Vec<(u64, Box<Envelope>)>),
-    /// Signatures and seals of a batch, and our share points for it. Our own batch's envelopes
-    /// were checked at admission.
-    CheckBatch {
+    /// Coding a batch of ours; its header names no shards yet.
+    Encode(Box<Batch>),
+    /// Signatures and seals of a batch, our shards of it, and our share points for it. Our own
+    /// batch's envelopes were checked at admission, and its shards we made.
+    CheckDispersal {
         from: ValidatorIndex,
-        batch: Arc<Batch>,
-        own: bool,
+        to: ValidatorIndex,
+        dispersal: Arc<Dispersal>,
+    },
+    /// Giving a batch its bodies back.
+    Rebuild {
+        manifest: Arc<Manifest>,
+        shards: Vec<(ValidatorIndex, Vec<Shard>)>,
     },
     /// Our bundle of shares of a lane of a committed block. `points` are those computed before.
     Bundle {
         context: ShareContext,
-        envelopes: Vec<Arc<Envelope>>,
+        envelopes: Vec<Arc<EnvelopeHeader>>,
         points: Vec<Option<Vec<Point>>>,
     },
-    /// Opening a lane, and decrypting what it opens.
+    /// Opening a lane.
     Open {
         context: ShareContext,
-        envelopes: Vec<Arc<Envelope>>,
+        envelopes: Vec<Arc<EnvelopeHeader>>,
         bundles: Vec<ShareBundle>,
     },
-    /// Decrypting under verdicts from the own store.
-    Decrypt {
-        context: ShareContext,
-        envelopes: Vec<Arc<Envelope>>,
-        verdicts: Vec<Verdict>,
-    },
-    /// Executing a block.
+    /// Decrypting and executing a block.
     Execute(Box<ExecuteJob>),
 }
 
@@ -53,24 +54,29 @@ pub enum Work {
 pub enum Done {
     /// Per ticket: whether signature and seal are right.
     EnvelopesChecked(Vec<(u64, Box<Envelope>, bool)>),
-    /// Whether the batch may be certified, and our share points per sealed envelope.
-    BatchChecked {
-        from: ValidatorIndex,
-        id: BatchId,
+    /// Our batch, whose header names its shards now, and what each validator is sent of it.
+    Encoded {
         batch: Arc<Batch>,
+        dispersals: Vec<Arc<Dispersal>>,
+    },
+    /// Whether the batch may be certified, and our share points per sealed envelope.
+    DispersalChecked {
+        from: ValidatorIndex,
+        dispersal: Arc<Dispersal>,
         valid: bool,
         points: Vec<Option<Vec<Point>>>,
     },
+    /// What a batch's shards came to.
+    Rebuilt(Box<Rebuilt>),
     /// Our bundle; none on a node without key shares.
     Bundled {
         context: ShareContext,
         bundle: Option<ShareBundle>,
     },
-    /// The verdicts, if the shares sufficed, with the plaintexts in the same order.
+    /// The verdicts, if the shares sufficed.
     Opened {
         context: ShareContext,
         result: OpenResult,
-        plaintexts: Vec<Option<Vec<u8>>>,
         /// In the lane of malformed envelopes: what shows it to everybody.
         evidence: Option<MalformedEvidence>,
         bundles: usize,
@@ -86,15 +92,32 @@ pub struct Tools {
     pub verifier: Arc<dyn Verifier + Send + Sync>,
     pub contents: Arc<dyn ContentSource + Send + Sync>,
     pub votes: VoteKeys,
+    pub coder: Coder,
 }
 
 impl Work {
     /// Does it.
-    pub fn run(self, tools: &Tools) -> Done {
-        let seal = tools.seal.as_ref();
+    pub fn run(self, tools: &mut Tools) -> Done {
+        let seal = Arc::clone(&tools.seal);
+        let seal = seal.as_ref();
         match self {
             Self::CheckEnvelopes(submissions) => check_envelopes(seal, submissions),
-            Self::CheckBatch { from, batch, own } => check_batch(seal, from, batch, own),
+            Self::Encode(batch) => {
+                let committee = &tools.votes.committee;
+                let (batch, dispersals) = dispersal::encode(&mut tools.coder, committee, batch);
+                Done::Encoded { batch, dispersals }
+            }
+            Self::CheckDispersal {
+                from,
+                to,
+                dispersal,
+            } => check_dispersal(tools, from, to, dispersal),
+            Self::Rebuild { manifest, shards } => {
+                let committee = &tools.votes.committee;
+                let coder = &mut tools.coder;
+                let rebuilt = dispersal::rebuild(coder, committee, &manifest, shards);
+                Done::Rebuilt(Box::new(rebuilt))
+            }
             Self::Bundle {
                 context,
                 envelopes,
@@ -109,10 +132,6 @@ impl Work {
                 bundles,
             } => {
                 let result = seal.open(context, &headers(&envelopes), &bundles);
-                let plaintexts = match &result.verdicts {
-                    Some(verdicts) => decrypt(seal, &envelopes, verdicts),
-                    None => Vec::new(),
-                };
                 let evidence = match context.lane {
                     ShareLane::Malformed => evidence(seal, context, &envelopes, &bundles),
                     ShareLane::OnCommit | ShareLane::AtClose => None,
@@ -120,31 +139,13 @@ impl Work {
                 Done::Opened {
                     context,
                     result,
-                    plaintexts,
                     evidence,
                     bundles: bundles.len(),
                 }
             }
-            Self::Decrypt {
-                context,
-                envelopes,
-                verdicts,
-            } => {
-                let plaintexts = decrypt(seal, &envelopes, &verdicts);
-                let result = OpenResult {
-                    verdicts: Some(verdicts),
-                    liars: Vec::new(),
-                };
-                Done::Opened {
-                    context,
-                    result,
-                    plaintexts,
-                    evidence: None,
-                    bundles: 0,
-                }
-            }
             Self::Execute(job) => Done::Executed(Box::new(execution::execute(
                 &job,
+                seal,
                 tools.contents.as_ref(),
                 tools.verifier.as_ref(),
                 &tools.votes,
@@ -153,13 +154,13 @@ impl Work {
     }
 }
 
-fn headers(envelopes: &[Arc<Envelope>]) -> Vec<&EnvelopeHeader> {
-    envelopes.iter().map(|envelope| &envelope.header).collect()
+fn headers(envelopes: &[Arc<EnvelopeHeader>]) -> Vec<&EnvelopeHeader> {
+    envelopes.iter().map(AsRef::as_ref).collect()
 }
 
 fn check_envelopes(seal: &dyn SealScheme, submissions: Vec<(u64, Box<Envelope>)>) -> Done {
-    let envelopes: Vec<&Envelope> = submissions.iter().map(|(_, e)| e.as_ref()).collect();
-    let verdicts = admission::check_signatures(seal, &envelopes);
+    let headers: Vec<&EnvelopeHeader> = submissions.iter().map(|(_, e)| &e.header).collect();
+    let verdicts = admission::check_signatures(seal, &headers);
     let checked = submissions.into_iter().zip(verdicts);
     Done::EnvelopesChecked(
         checked
@@ -168,31 +169,36 @@ fn check_envelopes(seal: &dyn SealScheme, submissions: Vec<(u64, Box<Envelope>)>
     )
 }
 
-fn check_batch(seal: &dyn SealScheme, from: ValidatorIndex, batch: Arc<Batch>, own: bool) -> Done {
-    let envelopes: Vec<&Envelope> = batch.envelopes.iter().collect();
-    let valid = own
-        || admission::check_signatures(seal, &envelopes)
-            .iter()
-            .all(|valid| *valid);
+fn check_dispersal(
+    tools: &Tools,
+    from: ValidatorIndex,
+    to: ValidatorIndex,
+    dispersal: Arc<Dispersal>,
+) -> Done {
+    let seal = tools.seal.as_ref();
+    let envelopes: Vec<&EnvelopeHeader> = dispersal.manifest.envelopes.iter().collect();
+    let signed = || admission::check_signatures(seal, &envelopes).into_iter();
+    let valid = from == to
+        || (dispersal::is_complete(&tools.votes.committee, to, &dispersal)
+            && signed().all(|valid| valid));
     let points = if valid {
         share_points(seal, &envelopes)
     } else {
         Vec::new()
     };
-    Done::BatchChecked {
+    Done::DispersalChecked {
         from,
-        id: batch.header.id(),
-        batch,
+        dispersal,
         valid,
         points,
     }
 }
 
 /// Our points per envelope, `None` for a plain one.
-fn share_points(seal: &dyn SealScheme, envelopes: &[&Envelope]) -> Vec<Option<Vec<Point>>> {
+fn share_points(seal: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<Option<Vec<Point>>> {
     let sealed: Vec<&EnvelopeHeader> = envelopes
         .iter()
-        .map(|e| &e.header)
+        .copied()
         .filter(|header| header.is_sealed())
         .collect();
     let rows = seal.share_points(&sealed);
@@ -200,7 +206,7 @@ fn share_points(seal: &dyn SealScheme, envelopes: &[&Envelope]) -> Vec<Option<Ve
     envelopes
         .iter()
         .map(|envelope| {
-            envelope.header.is_sealed().then(|| {
+            envelope.is_sealed().then(|| {
                 column += 1;
                 rows.iter().map(|row| row[column - 1]).collect()
             })
@@ -211,11 +217,11 @@ fn share_points(seal: &dyn SealScheme, envelopes: &[&Envelope]) -> Vec<Option<Ve
 fn bundle(
     seal: &dyn SealScheme,
     context: ShareContext,
-    envelopes: &[Arc<Envelope>],
+    envelopes: &[Arc<EnvelopeHeader>],
     mut points: Vec<Option<Vec<Point>>>,
 ) -> Option<ShareBundle> {
     let missing: Vec<usize> = (0..points.len()).filter(|i| points[*i].is_none()).collect();
-    let without: Vec<&Envelope> = missing.iter().map(|i| envelopes[*i].as_ref()).collect();
+    let without: Vec<&EnvelopeHeader> = missing.iter().map(|i| envelopes[*i].as_ref()).collect();
     for (index, computed) in missing.into_iter().zip(share_points(seal, &without)) {
         points[index] = computed;
     }
@@ -230,7 +236,7 @@ fn bundle(
 fn evidence(
     seal: &dyn SealScheme,
     context: ShareContext,
-    envelopes: &[Arc<Envelope>],
+    envelopes: &[Arc<EnvelopeHeader>],
     bundles: &[ShareBundle],
 ) -> Option<MalformedEvidence> {
     let headers = headers(envelopes);
@@ -240,18 +246,4 @@ fn evidence(
         headers,
         certificate,
     })
-}
-
-fn decrypt(
-    seal: &dyn SealScheme,
-    envelopes: &[Arc<Envelope>],
-    verdicts: &[Verdict],
-) -> Vec<Option<Vec<u8>>> {
-    let opened = envelopes.iter().zip(verdicts);
-    opened
-        .map(|(envelope, verdict)| match verdict {
-            Verdict::Opened(m) => seal.decrypt(envelope, m),
-            Verdict::Malformed => None,
-        })
-        .collect()
 }

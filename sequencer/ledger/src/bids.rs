@@ -27,7 +27,9 @@ impl Ledger {
             return Outcome::Void;
         }
         let number = auction.held;
-        self.state.bids.insert((id, number), header.clone());
+        self.state
+            .bids
+            .insert((id, number), header.without_signature());
         if let Some(auction) = self.state.auctions.get_mut(&id) {
             auction.held = number + 1;
         }

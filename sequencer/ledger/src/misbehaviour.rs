@@ -63,8 +63,11 @@ impl Ledger {
             committee: &votes.committee,
             signatures: &*votes.signatures,
         };
-        conclave_light::verify_misbehaviour(&verifier, evidence)
-            .map_err(|_| OpError::EvidenceInvalid)?;
+        if conclave_light::verify_misbehaviour(&verifier, evidence).is_err() {
+            // Checking signatures costs every validator more than the fee of an envelope pays for.
+            self.surcharge(context, reporter);
+            return Err(OpError::EvidenceInvalid);
+        }
         let forfeited = self.forfeit(context.height, validator);
         let forfeited = forfeited.ok_or(OpError::EvidenceInvalid)?;
         let to_reporter = share(forfeited, self.state.parameters.reporter_percent);

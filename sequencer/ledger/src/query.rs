@@ -96,12 +96,14 @@ impl Ledger {
         self.state.auctions.iter().map(|(_, auction)| auction)
     }
 
-    /// Every range that may still be proven, with the commitment to its contents
-    /// ([`conclave_market::ContentsDigest`]): what a validator must be able to read.
-    pub fn unproven(&self) -> Vec<(Range, Digest)> {
+    /// Every range against which a proof may yet be verified, with the commitment to its contents
+    /// ([`conclave_market::ContentsDigest`]): what a validator must be able to read. Settled
+    /// ranges belong to them as long as their auction is kept: a second proof of another output
+    /// is evidence against the program.
+    pub fn provable(&self) -> Vec<(Range, Digest)> {
         let open = self.auctions().filter(|auction| match auction.phase {
-            Phase::Bidding | Phase::Awarded(_) => true,
-            Phase::Unsold { .. } | Phase::Settled(_) | Phase::Cancelled => false,
+            Phase::Bidding | Phase::Awarded(_) | Phase::Settled(_) => true,
+            Phase::Unsold { .. } | Phase::Cancelled => false,
         });
         let auctions = open.map(|auction| (auction.intent.range, auction.intent.contents));
         let backlog = self.state.backlog.iter().map(|((rollup, from), chunk)| {

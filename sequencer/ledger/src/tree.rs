@@ -11,9 +11,6 @@ use conclave_types::Digest;
 /// The leaves of one bucket; a clone of the tree shares them until it changes one.
 type Bucket = Arc<BTreeMap<(EntryTable, Vec<u8>), Digest>>;
 
-/// One bucket's leaves by key.
-type Bucket = BTreeMap<(EntryTable, Vec<u8>), Digest>;
-
 /// The leaves by bucket and key, and the roots of the buckets.
 #[derive(Debug, Clone)]
 pub(crate) struct StateTree {

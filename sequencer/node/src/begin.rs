@@ -97,7 +97,8 @@ impl Beginning {
         }
         let Ok(result) = result else {
             return Some(Err(NodeError::Stopped {
-                reason: "[CV-NODE-006] joining ended unexpectedly; see the log".into(),
+                reason: "[CV-NODE-009] joining ended unexpectedly; see the log and start again"
+                    .into(),
             }));
         };
         Some(result.map_err(NodeError::from).and_then(|()| {

@@ -5,8 +5,8 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use conclave_consensus as agreement;
@@ -56,74 +56,54 @@ pub(crate) fn verify_blocks(
         .map_err(|error| error.to_string())
 }
 
-/// One range that is being put together.
+/// Ranges of heights that are being put together.
+#[derive(Debug)]
+struct Ranges {
+    ranges: BTreeMap<u64, Range>,
+    /// The first that is not complete.
+    front: u64,
+}
+
+#[derive(Debug)]
 struct Range {
     next: Height,
     last: Height,
     parts: Vec<CertifiedBlocks>,
 }
 
-impl Shell {
-    /// Gets blocks after ours up to about `height`, and gives them to agreement in order.
-    pub(crate) async fn catch_up(self: Arc<Self>, height: Height) {
-        let start = self.committed.load(Ordering::Relaxed) + 1;
-        if height.0 < start {
-            return;
-        }
-        let count = (height.0 - start + 1)
-            .div_ceil(RANGE_BLOCKS)
-            .min(RANGES_MAX);
-        let mut ranges: BTreeMap<u64, Range> = (0..count)
-            .map(|number| {
-                let next = start + number * RANGE_BLOCKS;
-                let range = Range {
-                    next: Height(next),
-                    last: Height((next + RANGE_BLOCKS - 1).min(height.0)),
-                    parts: Vec::new(),
-                };
-                (number, range)
-            })
-            .collect();
-        // The first missing height of each range, for the questions.
-        let nexts: Vec<std::sync::atomic::AtomicU64> =
-            ranges.values().map(|range| range.next.0.into()).collect();
-        let mut given = 0;
-        let mut fetches = Fetches::new(count, self.all_peers(), 0);
-        let request = |part: u64| Request::Blocks {
-            from: Height(nexts[part as usize].load(Ordering::Relaxed)),
-        };
-        let judge = |from, part: u64, answer| {
-            let Some(range) = ranges.get_mut(&part) else {
-                return Verdict::Good;
+impl Ranges {
+    /// From `start` up to `end`, or as far as one plan goes.
+    fn plan(start: Height, end: Height) -> Self {
+        let count = (end.0 + 1 - start.0).div_ceil(RANGE_BLOCKS).min(RANGES_MAX);
+        let range = |number| {
+            let next = start.0 + number * RANGE_BLOCKS;
+            let range = Range {
+                next: Height(next),
+                last: Height((next + RANGE_BLOCKS - 1).min(end.0)),
+                parts: Vec::new(),
             };
-            let verdict = self.judge(range, from, answer);
-            nexts[part as usize].store(range.next.0, Ordering::Relaxed);
-            if matches!(verdict, Verdict::Good) {
-                // Whatever is complete from the front goes to agreement.
-                while ranges
-                    .get(&given)
-                    .is_some_and(|range| range.next > range.last)
-                {
-                    let range = ranges.remove(&given).into_iter();
-                    for part in range.flat_map(|range| range.parts) {
-                        let input = agreement::Input::Synced {
-                            from: part.from,
-                            blocks: part.blocks,
-                            certificate: part.certificate,
-                        };
-                        self.give(Event::Agreement(Box::new(input)));
-                    }
-                    given += 1;
-                }
-            }
-            verdict
+            (number, range)
         };
-        self.download("blocks", &mut fetches, RANGES_AHEAD, request, judge)
-            .await;
-        self.executed_so_far(height).await;
+        Self {
+            ranges: (0..count).map(range).collect(),
+            front: 0,
+        }
     }
 
-    fn judge(&self, range: &mut Range, from: ValidatorIndex, answer: Response) -> Verdict {
+    /// The height from which on a range is missing.
+    fn missing(&self, number: u64) -> Height {
+        let range = self.ranges.get(&number);
+        range.map_or(Height(0), |range| range.next)
+    }
+
+    /// Takes an answer that verifies.
+    fn take(
+        &mut self,
+        number: u64,
+        from: ValidatorIndex,
+        answer: Response,
+        verify: impl FnOnce(Height, &[Block], &CommitCertificate) -> Result<(), String>,
+    ) -> Verdict {
         let Response::Blocks {
             mut blocks,
             certificate,
@@ -134,13 +114,15 @@ impl Shell {
         let Some(certificate) = certificate.filter(|_| !blocks.is_empty()) else {
             return Verdict::Lacking;
         };
+        let Some(range) = self.ranges.get_mut(&number) else {
+            return Verdict::Useless;
+        };
         // Of two answers for the same range the later one may repeat what is here.
         blocks.retain(|block| block.header.height >= range.next);
         if blocks.is_empty() {
-            return Verdict::Partial;
+            return Verdict::Useless;
         }
-        let verified = verify_blocks(&self.verifier(), range.next, &blocks, &certificate);
-        if let Err(why) = verified {
+        if let Err(why) = verify(range.next, &blocks, &certificate) {
             return Verdict::Lie(why);
         }
         range.next = certificate.height.next();
@@ -153,6 +135,56 @@ impl Shell {
             true => Verdict::Good,
             false => Verdict::Partial,
         }
+    }
+
+    /// Whatever is gap-free from the front and was not handed out yet. It does not wait for its range:
+    /// what is missing of that may never come, and what is there may be what agreement waits for.
+    fn ready(&mut self) -> Vec<CertifiedBlocks> {
+        let mut ready = Vec::new();
+        while let Some(front) = self.ranges.get_mut(&self.front) {
+            ready.append(&mut front.parts);
+            if front.next <= front.last {
+                break;
+            }
+            self.ranges.remove(&self.front);
+            self.front += 1;
+        }
+        ready
+    }
+}
+
+impl Shell {
+    /// Gets blocks after ours up to about `height`, and gives them to agreement in order.
+    pub(crate) async fn catch_up(self: Arc<Self>, height: Height) {
+        let start = Height(self.committed.load(Ordering::Relaxed)).next();
+        if height < start {
+            return;
+        }
+        let ranges = Ranges::plan(start, height);
+        let mut fetches = Fetches::new(ranges.ranges.len() as u64, self.all_peers(), 0);
+        let ranges = Mutex::new(ranges);
+        let request = |part| Request::Blocks {
+            from: lock(&ranges).missing(part),
+        };
+        let judge = |from, part, answer| {
+            let mut ranges = lock(&ranges);
+            let verify = |first, blocks: &[Block], certificate: &CommitCertificate| {
+                verify_blocks(&self.verifier(), first, blocks, certificate)
+            };
+            let verdict = ranges.take(part, from, answer, verify);
+            for part in ranges.ready() {
+                let input = agreement::Input::Synced {
+                    from: part.from,
+                    blocks: part.blocks,
+                    certificate: part.certificate,
+                };
+                self.give(Event::Agreement(Box::new(input)));
+            }
+            verdict
+        };
+        self.download("blocks", &mut fetches, RANGES_AHEAD, request, judge)
+            .await;
+        self.executed_so_far(height).await;
     }
 
     /// Waits until not too much is final and not executed; shows how far execution is.
@@ -181,5 +213,111 @@ impl Shell {
             }
         }
         *lock(&self.syncing) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_types::*;
+
+    use super::*;
+
+    fn answer(heights: std::ops::RangeInclusive<u64>) -> Response {
+        let block = |height| Block {
+            header: BlockHeader {
+                chain: ChainId(Digest::ZERO),
+                epoch: Epoch(0),
+                view: View(height),
+                height: Height(height),
+                parent: BlockId(Digest::ZERO),
+                parent_view: View(height - 1),
+                proposer: ValidatorIndex(0),
+                time: BlockTime(height),
+                payload: Digest::ZERO,
+                ledger_height: Height(0),
+                ledger_root: Digest::ZERO,
+            },
+            batches: Vec::new(),
+        };
+        let certificate = CommitCertificate {
+            epoch: Epoch(0),
+            view: View(*heights.end()),
+            height: Height(*heights.end()),
+            block: BlockId(Digest::ZERO),
+            aggregate: AggregateSignature {
+                signers: Signers::default(),
+                signature: BlsSignature([0; 48]),
+            },
+        };
+        Response::Blocks {
+            blocks: heights.map(block).collect(),
+            certificate: Some(certificate),
+        }
+    }
+
+    fn take(ranges: &mut Ranges, number: u64, answer: Response) -> Verdict {
+        ranges.take(number, ValidatorIndex(1), answer, |_, _, _| Ok(()))
+    }
+
+    fn heights(parts: &[CertifiedBlocks]) -> Vec<u64> {
+        let blocks = parts.iter().flat_map(|part| &part.blocks);
+        blocks.map(|block| block.header.height.0).collect()
+    }
+
+    /// A quorum was up and the chain stood still: a node wanted heights 1 to 40, nobody who answered
+    /// had the last of them, and what it had got of the rest was never handed to agreement, which
+    /// needed it to vote.
+    #[test]
+    fn what_is_there_does_not_wait_for_what_may_never_come() {
+        let mut ranges = Ranges::plan(Height(1), Height(40));
+        assert!(matches!(
+            take(&mut ranges, 0, answer(1..=39)),
+            Verdict::Partial
+        ));
+        assert_eq!(heights(&ranges.ready()), (1..=39).collect::<Vec<_>>());
+        assert_eq!(ranges.missing(0), Height(40));
+        assert!(ranges.ready().is_empty(), "each once");
+        assert!(matches!(
+            take(&mut ranges, 0, answer(40..=40)),
+            Verdict::Good
+        ));
+        assert_eq!(heights(&ranges.ready()), [40]);
+    }
+
+    #[test]
+    fn later_ranges_wait_for_the_ones_before_them() {
+        let mut ranges = Ranges::plan(Height(1), Height(130));
+        assert!(matches!(
+            take(&mut ranges, 1, answer(65..=128)),
+            Verdict::Good
+        ));
+        assert!(ranges.ready().is_empty());
+        assert!(matches!(
+            take(&mut ranges, 0, answer(1..=64)),
+            Verdict::Good
+        ));
+        assert_eq!(heights(&ranges.ready()), (1..=128).collect::<Vec<_>>());
+        assert_eq!(ranges.missing(2), Height(129));
+    }
+
+    /// A liar once sent the same old block for ever and was asked again at once each time.
+    #[test]
+    fn an_answer_that_adds_nothing_is_no_answer() {
+        let mut ranges = Ranges::plan(Height(10), Height(40));
+        for _ in 0..3 {
+            let verdict = take(&mut ranges, 0, answer(1..=9));
+            assert!(matches!(verdict, Verdict::Useless));
+        }
+        assert!(matches!(
+            take(&mut ranges, 0, answer(10..=40)),
+            Verdict::Good
+        ));
+        drop(ranges.ready());
+        let verdict = take(&mut ranges, 0, answer(10..=40));
+        assert!(matches!(verdict, Verdict::Useless), "it is here already");
+        let refused = ranges.take(0, ValidatorIndex(1), Response::Standing(None), |_, _, _| {
+            Ok(())
+        });
+        assert!(matches!(refused, Verdict::Lie(_)));
     }
 }

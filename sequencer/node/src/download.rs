@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use conclave_sequencer::{FetchProgress, Fetches};
+use conclave_sequencer::{FetchProgress, Fetches, PART_TIMEOUT_MS};
 use conclave_types::ValidatorIndex;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -15,6 +15,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// Between lines about the progress in the log.
 const SHOW_EVERY: Duration = Duration::from_secs(2);
 
+/// Without anything new for this long a plan is given up: whoever is asked for what is left is silent
+/// or gone, and a new plan may do without it. Twice what one answer may take.
+const STALL: Duration = Duration::from_millis(2 * PART_TIMEOUT_MS);
+
 /// What an answer was worth.
 #[derive(Debug)]
 pub(crate) enum Verdict {
@@ -24,6 +28,8 @@ pub(crate) enum Verdict {
     Partial,
     /// The peer does not have it.
     Lacking,
+    /// It holds nothing that is not here already.
+    Useless,
     /// It does not verify.
     Lie(String),
 }
@@ -36,8 +42,8 @@ pub(crate) struct Syncing {
 }
 
 impl Shell {
-    /// Runs a plan to its end; `false` when nobody is left to be asked for some part, or the node
-    /// stops. At most `ahead` parts from the first missing one on are asked for.
+    /// Runs a plan to its end; `false` when nobody is left to be asked for some part, when nothing
+    /// new comes any more, or when the node stops. At most `ahead` parts from the first missing one on are asked for.
     pub(crate) async fn download(
         &self,
         what: &'static str,
@@ -51,11 +57,13 @@ impl Shell {
         let mut open = FuturesUnordered::new();
         let mut closing = self.closing.clone();
         let mut shown = None;
+        let mut news = 0;
         while !fetches.is_done() {
-            if fetches.is_stuck() || *closing.borrow_and_update() {
+            let at = now();
+            let stalled = at - news > STALL.as_millis() as u64;
+            if stalled || fetches.is_stuck() || *closing.borrow_and_update() {
                 return false;
             }
-            let at = now();
             for ask in fetches.next(at, ahead) {
                 let within = Duration::from_millis(ask.deadline - at);
                 let request = request(ask.part);
@@ -65,8 +73,16 @@ impl Shell {
                 Some((ask, answer)) = open.next() => match answer {
                     None => fetches.failed(ask.from, ask.part, now()),
                     Some(answer) => match judge(ask.from, ask.part, answer) {
-                        Verdict::Good => drop(fetches.delivered(ask.from, ask.part)),
-                        Verdict::Partial => fetches.again(ask.from, ask.part),
+                        Verdict::Good => {
+                            if fetches.delivered(ask.from, ask.part) {
+                                news = now();
+                            }
+                        }
+                        Verdict::Partial => {
+                            news = now();
+                            fetches.again(ask.from, ask.part);
+                        }
+                        Verdict::Useless => fetches.failed(ask.from, ask.part, now()),
                         Verdict::Lacking => fetches.lacks(ask.from, ask.part),
                         Verdict::Lie(why) => {
                             tracing::warn!(peer = ask.from.0, why, "a peer's answer does not verify");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use conclave_crypto::Committee;
+use conclave_crypto::{Committee, InconsistentBatch};
 use conclave_ledger::Ledger;
 use conclave_sdk::api::{
     DeliveredEnvelope, DeliveryView, EnvelopeStage, EnvelopeView, EventView, ProofView, StatusView,
@@ -13,8 +13,9 @@ use conclave_sequencer::{
     DeliveryRecord, FateRecord, OpeningRecord, OutcomeRecord, ProofRecord, Refusal,
 };
 use conclave_types::{
-    AccountId, Batch, BatchId, BlockHeader, DeliveredEntry, Envelope, EnvelopeId, Genesis, Height,
-    ProofSystem, Receipt, RollupId, ShareLane, Signers, StreamOutcome, TxIndex, codec,
+    AccountId, Batch, BatchId, BlockHeader, DeliveredEntry, Envelope, EnvelopeHeader, EnvelopeId,
+    Genesis, Height, ProofSystem, Receipt, RollupId, ShareLane, Signers, StreamOutcome, TxIndex,
+    codec,
 };
 use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::{oneshot, watch};
@@ -365,6 +366,32 @@ fn stored_link((_, value): &Row) -> Option<StoredLink> {
     codec::decode(value, RECORD_BYTES_MAX).ok()
 }
 
+/// A batch as readers are shown it.
+enum Stored {
+    Whole(Batch),
+    Inconsistent(InconsistentBatch),
+}
+
+impl Stored {
+    fn read(snapshot: &Snapshot, id: BatchId) -> Result<Option<Self>, StoreError> {
+        if let Some(batch) = snapshot.get_value(Table::Batches, id.as_bytes())? {
+            return Ok(Some(Self::Whole(batch)));
+        }
+        let evidence = snapshot.get_value(Table::Inconsistent, id.as_bytes())?;
+        Ok(evidence.map(Self::Inconsistent))
+    }
+
+    fn envelope(&self, position: usize) -> Option<(&EnvelopeHeader, Option<&[u8]>)> {
+        match self {
+            Self::Whole(batch) => {
+                let envelope = batch.envelopes.get(position)?;
+                Some((&envelope.header, Some(&envelope.body)))
+            }
+            Self::Inconsistent(evidence) => Some((evidence.envelopes.get(position)?, None)),
+        }
+    }
+}
+
 /// A stored delivery with the envelopes it speaks of; nothing, rather than a part of it, while a
 /// body is missing.
 fn delivery_view(
@@ -372,17 +399,16 @@ fn delivery_view(
     record: DeliveryRecord,
 ) -> Result<Option<DeliveryView>, StoreError> {
     let delivery = record.delivery;
-    let mut batches: Vec<(BatchId, Batch)> = Vec::new();
+    let mut batches: Vec<(BatchId, Stored)> = Vec::new();
     let mut envelopes = Vec::with_capacity(delivery.entries.len());
     for (entry, placed) in delivery.entries.iter().zip(&record.placed) {
         if !batches.iter().any(|(id, _)| *id == placed.batch) {
-            let batch: Option<Batch> =
-                snapshot.get_value(Table::Batches, placed.batch.as_bytes())?;
+            let batch = Stored::read(snapshot, placed.batch)?;
             batches.extend(batch.map(|batch| (placed.batch, batch)));
         }
         let batch = batches.iter().find(|(id, _)| *id == placed.batch);
-        let Some(envelope) =
-            batch.and_then(|(_, batch)| batch.envelopes.get(placed.position as usize))
+        let Some((header, body)) =
+            batch.and_then(|(_, batch)| batch.envelope(placed.position as usize))
         else {
             let (rollup, height) = (delivery.rollup.0, delivery.height.0);
             tracing::error!(rollup, height, batch = %placed.batch, "a body is missing");
@@ -400,11 +426,11 @@ fn delivery_view(
         };
         envelopes.push(DeliveredEnvelope {
             id: entry.envelope.to_string(),
-            payer: envelope.header.core.payer.to_string(),
-            header: hex::encode(codec::encode(&envelope.header)),
+            payer: header.core.payer.to_string(),
+            header: hex::encode(codec::encode(header)),
             outcome: entry.outcome.name().into(),
             opening: placed.opening.map(|m| m.to_string()),
-            body: placed.opening.map(|_| hex::encode(&envelope.body)),
+            body: body.filter(|_| placed.opening.is_some()).map(hex::encode),
             transactions: transactions.iter().map(hex::encode).collect(),
         });
     }
@@ -417,8 +443,13 @@ fn delivery_view(
         }
         false => None,
     };
+    let inconsistent = batches.iter().filter_map(|(_, batch)| match batch {
+        Stored::Inconsistent(evidence) => Some(hex::encode(codec::encode(evidence))),
+        Stored::Whole(_) => None,
+    });
     Ok(Some(DeliveryView {
         malformed_evidence: evidence.map(|evidence| hex::encode(codec::encode(&evidence))),
+        inconsistent_evidence: inconsistent.collect(),
         rollup: delivery.rollup.0,
         height: delivery.height.0,
         time_ms: record.time.0,

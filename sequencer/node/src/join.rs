@@ -40,6 +40,8 @@ const ROUNDS_BEFORE_WORD: u64 = 20;
 const PARTS_AHEAD: usize = 32;
 /// Offers of one peer that are looked at.
 const OFFERS_MAX: usize = 16;
+/// Pieces that are fetched long before a snapshot makes way for a newer one.
+const PIECES_QUICK: usize = 16;
 /// Pieces written together.
 const PIECES_TOGETHER: usize = 16;
 
@@ -166,6 +168,17 @@ fn choose(shell: &Shell, offers: &[(ValidatorIndex, Response)], attempt: u64) ->
             false => Choice::Wait,
         };
     }
+    // A large one must stay for as long as it takes.
+    let large = |manifest: &SnapshotManifest| manifest.pieces.len() > PIECES_QUICK;
+    let lasting = |manifest: &SnapshotManifest| {
+        manifest
+            .height
+            .0
+            .is_multiple_of(records::SNAPSHOTS_SERVED_BLOCKS)
+    };
+    if found.iter().any(|(manifest, _)| lasting(manifest)) {
+        found.retain(|(manifest, _)| !large(manifest) || lasting(manifest));
+    }
     let back = usize::try_from(attempt).unwrap_or(usize::MAX) % found.len();
     let (manifest, holders) = found.swap_remove(found.len() - 1 - back);
     Choice::One(manifest, holders.iter().collect())
@@ -204,7 +217,7 @@ async fn take(
     let Some(blocks) = blocks(shell, manifest).await else {
         return Ok(None);
     };
-    if !contents(shell, &ledger.unproven()).await? {
+    if !contents(shell, &ledger.provable()).await? {
         return Ok(None);
     }
     for (number, together) in bytes

@@ -19,6 +19,7 @@ mod catchup;
 pub mod ceremony;
 mod contents;
 mod describe;
+mod dispersal;
 mod download;
 mod handle;
 pub mod http;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{
-    BlsCommittee, BlsCommitteeError, BlsSecret, Committee, CommitteeError, EdSecret,
+    BlsCommittee, BlsCommitteeError, BlsSecret, Coder, Committee, CommitteeError, EdSecret,
 };
 use conclave_ledger::VoteKeys;
 use conclave_market::Verifier;
@@ -202,6 +202,7 @@ impl Node {
                 committee: Arc::new(committee.clone()),
                 signatures: signatures.clone(),
             },
+            coder: Coder::default(),
         };
         let thread_error = |source| NodeError::Thread { source };
         let (stop, stopped) = watch::channel(None);
@@ -554,12 +555,12 @@ fn receive_class(
             bounds::SHARES_FRAME_BYTES_MAX.max(bounds::DISPERSAL_FRAME_BYTES_MAX),
         ) {
             Ok(message) => {
-                let batch = matches!(
+                let bulk = matches!(
                     message,
-                    PeerMessage::Sequencing(sequencing::Message::Batch(_))
+                    PeerMessage::Sequencing(sequencing::Message::Dispersal(_))
                 );
                 // What is taken in must be written; a disk that cannot follow slows the peers.
-                if batch {
+                if bulk {
                     shell.writer.wait_for_room(STORE_PENDING_BYTES);
                 }
                 if ingress.send(Event::Peer { from, message }).is_err() {

@@ -19,7 +19,7 @@ use crate::store::{KeyRange, Table, WriteBatch, keys};
 const SNAPSHOTS_KEPT_BLOCKS: u64 = 64;
 /// Of those before, the last two whose heights are multiples of this stay, so that a joining node
 /// has time to fetch a large one.
-const SNAPSHOTS_SERVED_BLOCKS: u64 = 512;
+pub(crate) const SNAPSHOTS_SERVED_BLOCKS: u64 = 512;
 /// Bytes of one piece of a snapshot: an eighth of what an answer may hold.
 pub(crate) const SNAPSHOT_PIECE_BYTES: usize = 1024 * 1024;
 /// Bytes of a whole snapshot that is put together: what a node can hold in memory twice.
@@ -40,7 +40,7 @@ pub struct SnapshotManifest {
     pub root: Digest,
     /// Bytes of all pieces.
     pub bytes: u64,
-    /// The digest of each piece; all but the last are of [`SNAPSHOT_PIECE_BYTES`].
+    /// The digest of each piece; all but the last are of 1 MiB.
     pub pieces: Vec<Digest>,
 }
 
@@ -95,9 +95,15 @@ fn put_sequencing(batch: &mut WriteBatch, write: &sequencing::Write) {
             batch.put_value(Table::Mempool, id.as_bytes(), envelope.as_ref());
         }
         Write::Discharge(id) => batch.delete(Table::Mempool, id.as_bytes()),
-        Write::Batch(id, body) => {
-            batch.put_value(Table::Batches, id.as_bytes(), body.as_ref());
-            batch.put(Table::Unordered, unordered(id.as_bytes(), BODY), []);
+        Write::Dispersal(id, dispersal) => {
+            batch.put_value(Table::Dispersals, id.as_bytes(), dispersal.as_ref());
+            batch.put(Table::Unordered, unordered(id.as_bytes(), STORED), []);
+        }
+        Write::Batch(id, whole) => {
+            batch.put_value(Table::Batches, id.as_bytes(), whole.as_ref());
+        }
+        Write::Inconsistent(id, evidence) => {
+            batch.put_value(Table::Inconsistent, id.as_bytes(), evidence.as_ref());
         }
         Write::Certificate(id, reference) => {
             batch.put_value(
@@ -107,7 +113,7 @@ fn put_sequencing(batch: &mut WriteBatch, write: &sequencing::Write) {
             );
         }
         Write::Ordered(id) => {
-            batch.delete(Table::Unordered, unordered(id.as_bytes(), BODY));
+            batch.delete(Table::Unordered, unordered(id.as_bytes(), STORED));
             batch.delete(Table::Unordered, unordered(id.as_bytes(), CERTIFICATE));
         }
         Write::Block(block, certificate) => put_block(batch, block, certificate),
@@ -228,8 +234,8 @@ pub(crate) fn put_block(
     );
 }
 
-/// The mark that a batch's body is stored.
-pub(crate) const BODY: u8 = 0;
+/// The mark that a batch's manifest and our shards are stored.
+pub(crate) const STORED: u8 = 0;
 /// Its certificate.
 pub(crate) const CERTIFICATE: u8 = 1;
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use conclave_consensus::{self as agreement, ANCESTRY_BLOCKS, SafetyState};
 use conclave_ledger::Ledger;
 use conclave_sequencer::{
-    self as sequencing, LedgerReference, OutcomeRecord, ROOTS_KEPT, SNAPSHOT_BLOCKS,
+    self as sequencing, Dispersal, LedgerReference, OutcomeRecord, ROOTS_KEPT, SNAPSHOT_BLOCKS,
 };
 use conclave_types::{
     Batch, BatchRef, Block, CommitCertificate, Digest, Envelope, Genesis, Height, codec,
 };
 
 use crate::records::{
-    BODY, BlockRecord, RECORD_BYTES_MAX, SNAPSHOT_BYTES_MAX, SnapshotManifest, SnapshotRecord,
+    BlockRecord, RECORD_BYTES_MAX, SNAPSHOT_BYTES_MAX, STORED, SnapshotManifest, SnapshotRecord,
 };
 use crate::store::{KeyRange, Row, Snapshot, StoreError, Table, keys};
 
@@ -28,7 +28,7 @@ pub enum RecoveryError {
     Store(#[from] StoreError),
     /// A record is missing or wrong.
     #[error(
-        "[CV-NODE-020] the store is damaged: {what}; replace the disk if it fails, move the data directory away, and start again: the node then joins anew from its peers, and votes only where it cannot have voted before"
+        "[CV-NODE-020] the store is damaged: {what}; replace the disk if it fails, move node.redb away and leave the rest of the data directory, and start again: the node then joins anew from its peers, and votes only where it cannot have voted before"
     )]
     Damaged { what: String },
 }
@@ -181,15 +181,21 @@ fn roots(snapshot: &Snapshot, height: Height) -> Result<Vec<(Height, Digest)>, R
     Ok(roots.into_iter().collect())
 }
 
-fn unordered(snapshot: &Snapshot) -> Result<(Vec<Arc<Batch>>, Vec<BatchRef>), RecoveryError> {
+/// What is stored of one batch.
+type Stored = (Arc<Dispersal>, Option<Arc<Batch>>);
+
+fn unordered(snapshot: &Snapshot) -> Result<(Vec<Stored>, Vec<BatchRef>), RecoveryError> {
     let (mut batches, mut certificates) = (Vec::new(), Vec::new());
     for (key, value) in rows(snapshot, Table::Unordered)? {
         let Some((id, [mark])) = key.split_first_chunk::<32>() else {
             return Err(damaged("the key of an unordered batch".into()));
         };
-        if *mark == BODY {
-            let body: Option<Batch> = snapshot.get_value(Table::Batches, id)?;
-            batches.extend(body.map(Arc::new));
+        if *mark == STORED {
+            let dispersal: Option<Dispersal> = snapshot.get_value(Table::Dispersals, id)?;
+            let dispersal =
+                dispersal.ok_or_else(|| damaged("a batch's shards are missing".into()))?;
+            let whole: Option<Batch> = snapshot.get_value(Table::Batches, id)?;
+            batches.push((Arc::new(dispersal), whole.map(Arc::new)));
         } else {
             let reference = codec::decode(&value, RECORD_BYTES_MAX)
                 .map_err(|error| damaged(format!("a certificate: {error}")))?;

@@ -14,7 +14,8 @@ use conclave_consensus::{self as agreement, Engine, Evidence, Now, Step};
 use conclave_ledger::Ledger;
 use conclave_sequencer::{self as sequencing, Done, Fetch, Published, Refusal, Sequencer, Work};
 use conclave_types::{
-    Block, BlockId, CommitCertificate, Envelope, EnvelopeId, Height, Receipt, ValidatorIndex,
+    Block, BlockId, CommitCertificate, Envelope, EnvelopeId, Height, Manifest, Receipt,
+    ValidatorIndex,
 };
 
 use crate::reports::{REPORT_TICKET, Reporter, Reports};
@@ -97,6 +98,8 @@ pub enum Effect {
         height: Height,
         from: ValidatorIndex,
     },
+    /// A batch of ours is on its way.
+    Batched(Arc<Manifest>),
     /// Readers see the new ledger from now on.
     Executed(Box<Published>),
     /// Blocks became final.
@@ -403,6 +406,7 @@ impl Replica {
                     inner.push_back(Inner::ToEngine(agreement::Input::PayloadPending(pending)));
                 }
                 Action::Work(work) => effects.push(Effect::Work(work)),
+                Action::Batched(manifest) => effects.push(Effect::Batched(manifest)),
                 Action::Fetch(fetch) => effects.push(Effect::Fetch(fetch)),
                 Action::Executed(published) => {
                     self.report(&published.ledger, inner);

@@ -1,12 +1,15 @@
 //! What validators ask of each other's stores.
 
+use std::sync::Arc;
+
 use bincode::{Decode, Encode};
 use conclave_consensus::{SafetyState, Standing};
+use conclave_crypto::Shard;
 use conclave_market::OrderedTransaction;
-use conclave_sequencer::OpeningRecord;
+use conclave_sequencer::{Dispersal, OpeningRecord};
 use conclave_types::{
-    Batch, BatchId, Block, BlockId, CommitCertificate, Height, Range, ShareBundle, ShareLane,
-    codec, limits,
+    Batch, BatchId, Block, BlockId, CommitCertificate, Height, Manifest, Range, ShareBundle,
+    ShareLane, codec, limits,
 };
 
 use crate::contents;
@@ -34,8 +37,10 @@ pub enum Request {
     Block(BlockId),
     /// Final blocks from this height on.
     Blocks { from: Height },
-    /// A batch's body.
-    Batch(BatchId),
+    /// A batch's manifest.
+    Manifest(BatchId),
+    /// The asked validator's own shards of a batch.
+    Shards(BatchId),
     /// The asked validator's own shares of a lane that it has opened.
     Shares { height: Height, lane: ShareLane },
     /// Where the asked validator stands in agreement.
@@ -57,7 +62,9 @@ pub enum Response {
         blocks: Vec<Block>,
         certificate: Option<CommitCertificate>,
     },
-    Batch(Option<Box<Batch>>),
+    Manifest(Option<Arc<Manifest>>),
+    /// As many as the asked one weighs, or none.
+    Shards(Vec<Shard>),
     Shares(Option<ShareBundle>),
     /// `None` for a validator that has no safety state.
     Standing(Option<Box<Standing>>),
@@ -73,9 +80,12 @@ pub(crate) fn answer(snapshot: &Snapshot, request: &Request) -> Result<Response,
     match request {
         Request::Block(id) => Ok(Response::Block(find_block(snapshot, *id)?.map(Box::new))),
         Request::Blocks { from } => blocks(snapshot, *from),
-        Request::Batch(id) => {
-            let batch: Option<Batch> = snapshot.get_value(Table::Batches, id.as_bytes())?;
-            Ok(Response::Batch(batch.map(Box::new)))
+        Request::Manifest(id) => Ok(Response::Manifest(manifest(snapshot, *id)?)),
+        Request::Shards(id) => {
+            let held: Option<Dispersal> = snapshot.get_value(Table::Dispersals, id.as_bytes())?;
+            Ok(Response::Shards(
+                held.map_or_else(Vec::new, |held| held.shards),
+            ))
         }
         Request::Shares { height, lane } => {
             let key = keys::height_lane(*height, *lane);
@@ -111,6 +121,19 @@ pub(crate) fn answer(snapshot: &Snapshot, request: &Request) -> Result<Response,
             Ok(Response::Contents(found))
         }
     }
+}
+
+/// A batch's manifest, from its dispersal or from the rebuilt batch.
+pub(crate) fn manifest(
+    snapshot: &Snapshot,
+    id: BatchId,
+) -> Result<Option<Arc<Manifest>>, StoreError> {
+    let dispersal: Option<Dispersal> = snapshot.get_value(Table::Dispersals, id.as_bytes())?;
+    if let Some(dispersal) = dispersal {
+        return Ok(Some(dispersal.manifest));
+    }
+    let batch: Option<Batch> = snapshot.get_value(Table::Batches, id.as_bytes())?;
+    Ok(batch.map(|batch| Arc::new(batch.manifest())))
 }
 
 fn find_block(snapshot: &Snapshot, id: BlockId) -> Result<Option<Block>, StoreError> {

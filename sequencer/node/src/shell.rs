@@ -12,10 +12,9 @@ use conclave_ledger::{Ledger, LedgerEvent};
 use conclave_light::Verifier;
 use conclave_sequencer::{self as sequencing, Fetch, OpeningRecord, Refusal, Work};
 use conclave_types::{
-    AccountId, Batch, BatchId, BlockId, EnvelopeId, Genesis, Height, Receipt, ShareLane, Signers,
-    ValidatorIndex, codec,
+    AccountId, BlockId, EnvelopeId, Genesis, Height, Manifest, Receipt, ShareLane, ValidatorIndex,
+    codec,
 };
-use rand::seq::SliceRandom;
 use tokio::sync::{oneshot, watch};
 
 use crate::backend::{Progress, ProverRecord};
@@ -115,6 +114,7 @@ impl Shell {
                         .send_modify(|progress| progress.committed = height);
                 }
             }
+            Effect::Batched(manifest) => self.batched(&manifest),
             Effect::Executed(published) => self.executed(*published),
             Effect::Finalised { height, envelopes } => self.finalised(height, &envelopes),
             Effect::Misbehaviour {
@@ -188,17 +188,18 @@ impl Shell {
         }
     }
 
-    fn broadcast(&self, message: &PeerMessage) {
-        if let PeerMessage::Sequencing(sequencing::Message::Batch(batch)) = message {
-            let mut stages = lock(&self.stages);
-            let now = timeline::now_us();
-            let mut times = lock(&self.timeline);
-            for envelope in &batch.envelopes {
-                let id = envelope.header.id();
-                stages.insert(id, Stage::Batched);
-                times.of(id).batched_us = Some(now);
-            }
+    fn batched(&self, manifest: &Manifest) {
+        let mut stages = lock(&self.stages);
+        let now = timeline::now_us();
+        let mut times = lock(&self.timeline);
+        for envelope in &manifest.envelopes {
+            let id = envelope.id();
+            stages.insert(id, Stage::Batched);
+            times.of(id).batched_us = Some(now);
         }
+    }
+
+    fn broadcast(&self, message: &PeerMessage) {
         let bytes = Bytes::from(codec::encode(message));
         if let Err(error) = self.transport.broadcast(class_of(message), bytes) {
             tracing::debug!(%error, "message not sent; it will be repeated");
@@ -277,9 +278,20 @@ impl Shell {
     fn fetch(self: &Arc<Self>, fetch: &Fetch) {
         let shell = Arc::clone(self);
         match *fetch {
-            Fetch::Batch { id, holders } => {
-                let key = id.as_bytes().to_vec();
-                self.once(key, async move { shell.fetch_batch(id, holders).await });
+            Fetch::Manifest { id, holders } => {
+                let mut key = b"manifest".to_vec();
+                key.extend(id.as_bytes());
+                self.once(key, async move { shell.fetch_manifest(id, holders).await });
+            }
+            Fetch::Body {
+                id,
+                holders,
+                needed,
+            } => {
+                let mut key = b"body".to_vec();
+                key.extend(id.as_bytes());
+                let fetch = async move { shell.fetch_body(id, holders, needed).await };
+                self.once(key, fetch);
             }
             Fetch::Openings { height, lane } => shell.reopen(height, lane),
             Fetch::Shares { height, lane } => {
@@ -291,39 +303,6 @@ impl Shell {
                 });
             }
         }
-    }
-
-    async fn fetch_batch(&self, id: BatchId, holders: Signers) -> Option<Event> {
-        let stored = self
-            .store
-            .snapshot()
-            .and_then(|snapshot| snapshot.get_value::<Batch>(Table::Batches, id.as_bytes()));
-        match stored {
-            Ok(Some(batch)) => {
-                return Some(Event::Sequencing(sequencing::Input::Fetched(Arc::new(
-                    batch,
-                ))));
-            }
-            Ok(None) => {}
-            Err(error) => {
-                self.stop(error.to_string());
-                return None;
-            }
-        }
-        let mut holders: Vec<ValidatorIndex> = holders
-            .iter()
-            .filter(|holder| *holder != self.own)
-            .collect();
-        holders.shuffle(&mut rand::thread_rng());
-        for holder in holders {
-            if let Some(Response::Batch(Some(batch))) = self.ask(holder, Request::Batch(id)).await
-                && batch.header.id() == id
-            {
-                let batch = Arc::new(*batch);
-                return Some(Event::Sequencing(sequencing::Input::Fetched(batch)));
-            }
-        }
-        None
     }
 
     fn reopen(&self, height: Height, lane: ShareLane) {
@@ -348,16 +327,17 @@ impl Shell {
     }
 
     async fn fetch_shares(&self, height: Height, lane: ShareLane) {
-        for peer in self.transport.peers() {
-            let request = Request::Shares { height, lane };
-            if let Some(Response::Shares(Some(bundle))) = self.ask(peer.index, request).await {
+        let asks = self.connected_peers().into_iter().map(|peer| async move {
+            let answer = self.ask(peer, Request::Shares { height, lane }).await;
+            if let Some(Response::Shares(Some(bundle))) = answer {
                 let message = PeerMessage::Sequencing(sequencing::Message::Shares(bundle));
                 self.give(Event::Peer {
-                    from: peer.index,
+                    from: peer,
                     message,
                 });
             }
-        }
+        });
+        futures::future::join_all(asks).await;
     }
 
     fn fetch_block(self: &Arc<Self>, block: BlockId, from: ValidatorIndex) {
@@ -437,6 +417,6 @@ fn class_of(message: &PeerMessage) -> Class {
             sequencing::Message::Stored(_) | sequencing::Message::Certified(_),
         ) => Class::Consensus,
         PeerMessage::Sequencing(sequencing::Message::Shares(_)) => Class::Shares,
-        PeerMessage::Sequencing(sequencing::Message::Batch(_)) => Class::Dispersal,
+        PeerMessage::Sequencing(sequencing::Message::Dispersal(_)) => Class::Dispersal,
     }
 }

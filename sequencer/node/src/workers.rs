@@ -34,10 +34,10 @@ impl Workers {
             ("conclave-open", urgent_work),
             ("conclave-check", bulk_work),
         ] {
-            let (tools, events, stop) = (tools.clone(), events.clone(), stop.clone());
+            let (mut tools, events, stop) = (tools.clone(), events.clone(), stop.clone());
             let run = move || {
                 let loud = Loud { name, stop };
-                work_off(&work, &tools, &events);
+                work_off(&work, &mut tools, &events);
                 drop(loud);
             };
             thread::Builder::new().name(name.into()).spawn(run)?;
@@ -47,17 +47,19 @@ impl Workers {
 
     pub(crate) fn submit(&self, work: Work) {
         let queue = match &work {
-            Work::CheckEnvelopes(_) | Work::CheckBatch { .. } => &self.bulk,
-            Work::Bundle { .. } | Work::Open { .. } | Work::Decrypt { .. } | Work::Execute(_) => {
-                &self.urgent
-            }
+            Work::CheckEnvelopes(_) | Work::CheckDispersal { .. } => &self.bulk,
+            Work::Encode(_)
+            | Work::Rebuild { .. }
+            | Work::Bundle { .. }
+            | Work::Open { .. }
+            | Work::Execute(_) => &self.urgent,
         };
         // The threads live as long as this handle, unless one panicked, and that stops the node.
         let _ = queue.send(work);
     }
 }
 
-fn work_off(work: &Receiver<Work>, tools: &Tools, events: &Sender<Event>) {
+fn work_off(work: &Receiver<Work>, tools: &mut Tools, events: &Sender<Event>) {
     for work in work {
         let done = work.run(tools);
         if events.send(Event::Done(Box::new(done))).is_err() {

@@ -40,7 +40,7 @@ async fn a_validator_with_an_empty_disk_joins_by_a_snapshot_and_votes() {
     }
     let (_, early) = submit(&nodes[0], network.sealed(ORDERED, &[b"early".to_vec()])).await;
     nodes[0].executed(Height(early.0 + SNAPSHOT_SURE)).await;
-    assert!(!nodes[0].handle.ledger().unproven().is_empty());
+    assert!(!nodes[0].handle.ledger().provable().is_empty());
 
     nodes.pop().expect("four nodes").stop().await;
     fs::remove_dir_all(network.data_dir(3)).expect("the disk is lost");

@@ -32,7 +32,7 @@ async fn four_nodes_order_open_and_deliver_the_same() {
         settled_registration(node).await;
         node.handle.submit(envelope).await.expect("is admitted");
     }
-    let mut last = conclave_types::Height(0);
+    let mut last = Height(0);
     for id in &ids {
         for node in &nodes {
             let mut progress = node.handle.progress();
@@ -55,7 +55,7 @@ async fn four_nodes_order_open_and_deliver_the_same() {
     }
 }
 
-async fn settled_registration(node: &common::Running) {
+async fn settled_registration(node: &Running) {
     let mut progress = node.handle.progress();
     while node.handle.ledger().rollup(ROLLUP).is_none() {
         progress.changed().await.expect("runs");
@@ -88,7 +88,7 @@ async fn three_go_on_without_the_fourth_and_it_catches_up() {
     let mut nodes = network.start_all().await;
     submit(&nodes[0], network.register(ROLLUP)).await;
     nodes.pop().expect("four nodes").stop().await;
-    let mut last = conclave_types::Height(0);
+    let mut last = Height(0);
     for index in 0..10_u8 {
         let (_, height) = submit(&nodes[0], network.sealed(ROLLUP, &[vec![index]])).await;
         last = last.max(height);

@@ -13,7 +13,7 @@ impl Actor for AvailabilityLiar {
     fn sees(&mut self, member: &mut Member<'_>, event: &Event, out: &mut Vec<Effect>) -> bool {
         let Event::Peer {
             from,
-            message: PeerMessage::Sequencing(Message::Batch(batch)),
+            message: PeerMessage::Sequencing(Message::Dispersal(dispersal)),
         } = event
         else {
             return true;
@@ -21,7 +21,7 @@ impl Actor for AvailabilityLiar {
         if *from == member.index {
             return true;
         }
-        let id = batch.header.id();
+        let id = dispersal.manifest.header.id();
         let stored = Stored {
             batch: id,
             signer: member.index,
@@ -39,7 +39,7 @@ impl Actor for AvailabilityLiar {
         message: PeerMessage,
         out: &mut Vec<Effect>,
     ) {
-        if matches!(message, PeerMessage::Sequencing(Message::Batch(_))) {
+        if matches!(message, PeerMessage::Sequencing(Message::Dispersal(_))) {
             let mut holders = Signers::default();
             holders.insert(member.index);
             for other in member.others() {

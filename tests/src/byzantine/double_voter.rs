@@ -1,10 +1,11 @@
-//! Votes for every block it hears of, in both phases, and gives up every view as well.
+//! Votes for every block it hears of, and some that it makes up, in both phases, and gives up every view as well.
 
 use std::collections::BTreeSet;
 
 use conclave_consensus::Message;
 use conclave_node::{Effect, Event, PeerMessage};
-use conclave_types::{BlockId, Height, View};
+use conclave_types::{BlockId, Digest, Height, View};
+use rand::Rng;
 
 use super::{Actor, Member, forge};
 
@@ -20,13 +21,17 @@ pub(super) struct DoubleVoter {
 impl DoubleVoter {
     fn vote(
         &mut self,
-        member: &Member<'_>,
+        member: &mut Member<'_>,
         (view, height, block): (View, Height, BlockId),
         out: &mut Vec<Effect>,
     ) {
         if self.voted.insert((view, block)) {
             out.push(Effect::Broadcast(member.prepare_vote(view, height, block)));
             out.push(Effect::Broadcast(member.commit_vote(view, height, block)));
+            if member.random.gen_bool(0.2) {
+                let made_up = BlockId(Digest(member.random.r#gen()));
+                out.push(Effect::Broadcast(member.commit_vote(view, height, made_up)));
+            }
             let from = View(view.0.saturating_sub(VIEWS));
             self.voted.retain(|(view, _)| *view >= from);
         }

@@ -1,8 +1,9 @@
-//! Proposes two blocks in one view, to different members.
+//! Proposes two blocks in one view, to different members, and now and then in views of others.
 
 use conclave_consensus::Message;
-use conclave_node::{Effect, PeerMessage};
+use conclave_node::{Effect, Event, PeerMessage};
 use conclave_types::{BlockTime, Proposal, Signers, ValidatorIndex};
+use rand::Rng;
 
 use super::{Actor, Member, forge};
 
@@ -13,6 +14,22 @@ pub(super) struct Equivocator {
 }
 
 impl Actor for Equivocator {
+    fn sees(&mut self, member: &mut Member<'_>, event: &Event, out: &mut Vec<Effect>) -> bool {
+        if let Event::Peer {
+            from,
+            message: PeerMessage::Agreement(Message::Proposal(right)),
+        } = event
+            && *from != member.index
+            && member.random.gen_bool(0.1)
+        {
+            let mut header = right.block.header.clone();
+            header.proposer = member.index;
+            let usurped = member.propose(right, header);
+            out.push(Effect::Broadcast(forge::proposal(usurped)));
+        }
+        true
+    }
+
     fn sends(
         &mut self,
         member: &mut Member<'_>,

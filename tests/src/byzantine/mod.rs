@@ -13,6 +13,7 @@ mod availability_liar;
 mod bad_shares;
 mod double_voter;
 mod equivocator;
+mod false_coder;
 mod flooder;
 mod forge;
 mod garbage;
@@ -33,7 +34,7 @@ use rand_chacha::ChaCha20Rng;
 /// The ways to lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lie {
-    /// Proposes two blocks in one view, to different members.
+    /// Proposes two blocks in one view, to different members, and in views of others.
     Equivocator,
     /// Votes for every block it hears of, in both phases, and gives up every view as well.
     DoubleVoter,
@@ -47,6 +48,8 @@ pub enum Lie {
     SelectiveSender,
     /// Signs "stored" and neither stores nor serves anything.
     AvailabilityLiar,
+    /// Codes its batches falsely, so that no bodies belong to them.
+    FalseCoder,
     /// Sends no shares.
     ShareWithholder,
     /// Sends shares that are not what it should have computed.
@@ -65,7 +68,7 @@ pub enum Lie {
 
 impl Lie {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Equivocator,
         Self::DoubleVoter,
         Self::VoteWithholder,
@@ -73,6 +76,7 @@ impl Lie {
         Self::Twin,
         Self::SelectiveSender,
         Self::AvailabilityLiar,
+        Self::FalseCoder,
         Self::ShareWithholder,
         Self::BadShares,
         Self::WrongOpenings,
@@ -92,6 +96,7 @@ impl Lie {
             Self::Twin => return None,
             Self::SelectiveSender => Box::new(selective_sender::SelectiveSender::new(random)),
             Self::AvailabilityLiar => Box::new(availability_liar::AvailabilityLiar),
+            Self::FalseCoder => Box::<false_coder::FalseCoder>::default(),
             Self::ShareWithholder => Box::new(share_withholder::ShareWithholder),
             Self::BadShares => Box::new(bad_shares::BadShares),
             Self::WrongOpenings => Box::new(wrong_openings::WrongOpenings),

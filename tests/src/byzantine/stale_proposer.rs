@@ -72,8 +72,8 @@ impl StaleProposer {
         })
     }
 
-    /// The proposal on the lowest certificate that some timeouts justify, or, now and then, on one
-    /// that nothing does.
+    /// The proposal on the lowest certificate that some timeouts justify, or on one that nothing
+    /// does: the last before the right one, whose block the others may still build on.
     fn lower(&self, member: &mut Member<'_>, like: &Proposal) -> Option<Proposal> {
         let tc = match &like.timeout {
             Some(tc) => self.certificate(member, tc.view).or(Some(tc.clone())),
@@ -81,7 +81,10 @@ impl StaleProposer {
         };
         let justify = match &tc {
             Some(tc) if member.random.gen_bool(0.5) => tc.high_qc.clone(),
-            _ => self.oldest()?.clone(),
+            _ => {
+                let mut before = self.certificates.range(..like.justify.view);
+                before.next_back()?.1.clone()
+            }
         };
         let mut header = like.block.header.clone();
         header.height = justify.height.next();

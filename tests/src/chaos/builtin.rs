@@ -8,7 +8,7 @@ macro_rules! scenarios {
 }
 
 /// What continuous integration runs, as `conclave chaos ci`.
-pub const SHORT: [&str; 4] = ["leader-kill", "even-partition", "lossy", "sigstop"];
+pub const SHORT: [&str; 3] = ["leader-kill", "lossy", "sigstop"];
 
 /// All built-in scenarios, by name, with their files.
 pub fn builtin() -> &'static [(&'static str, &'static str)] {

@@ -124,6 +124,14 @@ impl MarketChecker {
                     return Err(Violation::new("honesty", what));
                 }
             }
+            LedgerEvent::BatchInconsistent { validator, .. } => {
+                coverage.saw(Branch::BatchInconsistent);
+                if self.liar != Some(*validator) {
+                    let what =
+                        format!("honest validator {validator} is said to have coded falsely");
+                    return Err(Violation::new("honesty", what));
+                }
+            }
             LedgerEvent::StandbyCalled { .. } => coverage.saw(Branch::StandbyCalled),
             LedgerEvent::JobOpened { .. } => coverage.saw(Branch::JobOpened),
             LedgerEvent::ProofRejected { .. } => coverage.saw(Branch::ProofRejected),

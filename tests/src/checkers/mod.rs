@@ -103,8 +103,12 @@ impl Checkers {
     }
 
     /// What an honest member will not forget.
-    pub(crate) fn durable(&mut self, node: ValidatorIndex, state: &SafetyState) {
-        self.rules.durable(node, state);
+    pub(crate) fn durable(
+        &mut self,
+        node: ValidatorIndex,
+        state: &SafetyState,
+    ) -> Result<(), Violation> {
+        self.rules.durable(node, state)
     }
 
     pub(crate) fn committed(

@@ -25,6 +25,8 @@ struct Said {
     gave_up: Option<View>,
     /// The highest certificate that it must have had.
     high: View,
+    /// The highest certificate on its disk.
+    locked: View,
 }
 
 /// How a proposal was justified.
@@ -83,7 +85,14 @@ impl RulesChecker {
 
     /// Votes count from when they are durable: what a member made of its own before it crashed
     /// may reach others though the vote itself never left.
-    pub(crate) fn durable(&mut self, node: ValidatorIndex, state: &SafetyState) {
+    ///
+    /// The lock shows here only: a view that was given up gets no commit vote, so nothing that is
+    /// sent tells that its certificate was seen.
+    pub(crate) fn durable(
+        &mut self,
+        node: ValidatorIndex,
+        state: &SafetyState,
+    ) -> Result<(), Violation> {
         if let Some(vote) = &state.prepare_vote {
             let signers = self.prepares.entry((vote.view, vote.block)).or_default();
             signers.insert(node);
@@ -95,6 +104,17 @@ impl RulesChecker {
         if let Some(timeout) = &state.timeout {
             self.timeouts.entry(timeout.view).or_default().insert(node);
         }
+        let locked = &mut self.said[usize::from(node.0)].locked;
+        let (before, view) = (*locked, state.high_qc.view);
+        *locked = view;
+        if view < before {
+            let what = format!(
+                "node {}'s lock went back from view {before} to {view}",
+                node.0
+            );
+            return Err(Violation::new("rule 3", what));
+        }
+        Ok(())
     }
 
     fn note(&mut self, view: View, block: BlockId, proposal: &Proposal) {

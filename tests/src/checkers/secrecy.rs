@@ -62,9 +62,10 @@ impl SecrecyChecker {
                 let batches = batches.map(|batch| batch.header.id()).collect();
                 self.coalition.blocks.insert(proposal.block.id(), batches);
             }
-            PeerMessage::Sequencing(Message::Batch(batch)) => {
-                let envelopes = batch.envelopes.iter().map(|e| e.header.id());
-                let id = batch.header.id();
+            PeerMessage::Sequencing(Message::Dispersal(dispersal)) => {
+                let manifest = &dispersal.manifest;
+                let envelopes = manifest.envelopes.iter().map(|header| header.id());
+                let id = manifest.header.id();
                 self.coalition.batches.insert(id, envelopes.collect());
             }
             _ => {}

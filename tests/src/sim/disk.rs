@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use conclave_consensus::{self as agreement, ANCESTRY_BLOCKS, SafetyState};
+use conclave_crypto::Shard;
 use conclave_ledger::Ledger;
 use conclave_node::Record;
 use conclave_sequencer::{
-    self as sequencing, DeliveryRecord, LedgerReference, OpeningRecord, ROOTS_KEPT,
+    self as sequencing, DeliveryRecord, Dispersal, LedgerReference, OpeningRecord, ROOTS_KEPT,
 };
 use conclave_types::{
     Batch, BatchId, BatchRef, Block, BlockId, CommitCertificate, Digest, Envelope, EnvelopeId,
-    Genesis, Height, RollupId, ShareLane, ValidatorIndex,
+    Genesis, Height, Manifest, RollupId, ShareLane, ValidatorIndex,
 };
 
 #[derive(Default)]
@@ -21,6 +22,7 @@ pub(crate) struct Disk {
     blocks: BTreeMap<Height, (Arc<Block>, CommitCertificate)>,
     heights: BTreeMap<BlockId, Height>,
     mempool: BTreeMap<EnvelopeId, Envelope>,
+    dispersals: BTreeMap<BatchId, Arc<Dispersal>>,
     batches: BTreeMap<BatchId, Arc<Batch>>,
     unordered: BTreeSet<BatchId>,
     certificates: BTreeMap<BatchId, BatchRef>,
@@ -67,9 +69,12 @@ impl Disk {
             Write::Discharge(id) => {
                 self.mempool.remove(id);
             }
+            Write::Dispersal(id, dispersal) => {
+                self.dispersals.insert(*id, dispersal.clone());
+                self.unordered.insert(*id);
+            }
             Write::Batch(id, batch) => {
                 self.batches.insert(*id, batch.clone());
-                self.unordered.insert(*id);
             }
             Write::Certificate(id, reference) => {
                 self.certificates.insert(*id, reference.clone());
@@ -115,7 +120,7 @@ impl Disk {
                     ordered: ordered.clone(),
                 });
             }
-            Write::Fate(..) | Write::Proof(_) => {}
+            Write::Fate(..) | Write::Proof(_) | Write::Inconsistent(..) => {}
         }
     }
 
@@ -140,14 +145,17 @@ impl Disk {
         };
         let oldest = Height(height.0.saturating_sub(ROOTS_KEPT));
         let roots = self.roots.range(oldest..=height);
-        let batches = self.unordered.iter().filter_map(|id| self.batches.get(id));
+        let batches = self.unordered.iter().filter_map(|id| {
+            let dispersal = self.dispersals.get(id)?.clone();
+            Some((dispersal, self.batch(id)))
+        });
         let sequencing = sequencing::Recovered {
             ledger: Arc::new(ledger),
             height,
             held,
             ordered,
             mempool: self.mempool.values().cloned().collect(),
-            batches: batches.cloned().collect(),
+            batches: batches.collect(),
             certificates: self.certificates.values().cloned().collect(),
             roots: roots.map(|(height, root)| (*height, *root)).collect(),
             tip,
@@ -192,6 +200,17 @@ impl Disk {
 
     pub(crate) fn batch(&self, id: &BatchId) -> Option<Arc<Batch>> {
         self.batches.get(id).cloned()
+    }
+
+    pub(crate) fn manifest(&self, id: &BatchId) -> Option<Arc<Manifest>> {
+        let dispersal = self.dispersals.get(id);
+        let stored = dispersal.map(|dispersal| dispersal.manifest.clone());
+        stored.or_else(|| Some(Arc::new(self.batches.get(id)?.manifest())))
+    }
+
+    /// The node's own shards of a batch.
+    pub(crate) fn shards(&self, id: &BatchId) -> Option<Vec<Shard>> {
+        Some(self.dispersals.get(id)?.shards.clone())
     }
 
     pub(crate) fn opening(&self, height: Height, lane: ShareLane) -> Option<&OpeningRecord> {

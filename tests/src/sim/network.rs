@@ -4,6 +4,7 @@ use conclave_node::{Event, PeerMessage};
 use conclave_sequencer::{self as sequencing, Fetch};
 use conclave_types::ValidatorIndex;
 use rand::Rng;
+use rand::seq::SliceRandom;
 
 use super::node::Node;
 use super::world::{SimEvent, World};
@@ -102,14 +103,49 @@ impl World {
 
     pub(super) fn fetch(&mut self, node: usize, fetch: &Fetch) {
         match *fetch {
-            Fetch::Batch { id, holders } => {
-                let own = self.nodes[node].disk.batch(&id);
+            Fetch::Manifest { id, holders } => {
+                let own = self.nodes[node].disk.manifest(&id);
                 let found = own.or_else(|| {
                     let mut holders = holders.iter();
-                    holders.find_map(|holder| self.reachable(node, holder)?.disk.batch(&id))
+                    holders.find_map(|holder| self.reachable(node, holder)?.disk.manifest(&id))
                 });
-                if let Some(batch) = found {
-                    self.reply(node, Event::Sequencing(sequencing::Input::Fetched(batch)));
+                if let Some(manifest) = found {
+                    let input = sequencing::Input::Manifest(manifest);
+                    self.reply(node, Event::Sequencing(input));
+                }
+            }
+            Fetch::Body {
+                id,
+                holders,
+                needed,
+            } => {
+                if let Some(batch) = self.nodes[node].disk.batch(&id) {
+                    let input = sequencing::Input::Body(batch);
+                    self.reply(node, Event::Sequencing(input));
+                    return;
+                }
+                let own = self.nodes[node].identity.index;
+                let held = holders.iter().filter_map(|holder| {
+                    let at = match holder == own {
+                        true => Some(&self.nodes[node]),
+                        false => self.reachable(node, holder),
+                    };
+                    Some((holder, at?.disk.shards(&id)?))
+                });
+                let mut held: Vec<_> = held.collect();
+                // Whoever answers first, but for the own ones.
+                held.shuffle(&mut self.random.network);
+                held.sort_by_key(|(holder, _)| *holder != own);
+                let (mut shards, mut found) = (Vec::new(), 0);
+                for (holder, held) in held {
+                    if found < usize::from(needed) {
+                        found += held.len();
+                        shards.push((holder, held));
+                    }
+                }
+                if found >= usize::from(needed) {
+                    let input = sequencing::Input::Shards { id, shards };
+                    self.reply(node, Event::Sequencing(input));
                 }
             }
             Fetch::Openings { height, lane } => {

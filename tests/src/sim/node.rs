@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use conclave_consensus::{Engine, EngineConfig};
-use conclave_crypto::{Committee, EdSecret, Signatures};
+use conclave_crypto::{Coder, Committee, EdSecret, Signatures};
 use conclave_ledger::{Ledger, VoteKeys};
 use conclave_market::{ContentSource, OrderedTransaction, Verifier};
 use conclave_node::{Effect, Record, Replica, Reporter};
@@ -124,6 +124,7 @@ impl Node {
                 committee: Arc::new(committee.clone()),
                 signatures: self.identity.signatures.clone(),
             },
+            coder: Coder::default(),
         };
         let engine = Engine::new(
             EngineConfig {

@@ -51,36 +51,38 @@ impl World {
         let Some((records, then)) = up.writing.pop_front() else {
             return Ok(());
         };
-        self.apply(node, &records);
+        self.apply(node, &records)?;
         for effect in then {
             self.perform(node, effect)?;
         }
         Ok(())
     }
 
-    fn apply(&mut self, node: usize, records: &[Record]) {
+    fn apply(&mut self, node: usize, records: &[Record]) -> Result<(), Violation> {
         let this = &mut self.nodes[node];
         for record in records {
             this.disk.apply(record);
             if let Record::Agreement(Write::Safety(state)) = record
                 && this.byzantine.is_none()
             {
-                self.checkers.durable(this.identity.index, state);
+                self.checkers.durable(this.identity.index, state)?;
             }
         }
+        Ok(())
     }
 
     /// Everything not yet durable is lost, but for a prefix that the disk had just taken.
-    pub(super) fn crash(&mut self, node: usize) {
+    pub(super) fn crash(&mut self, node: usize) -> Result<(), Violation> {
         let Some(mut up) = self.nodes[node].up.take() else {
-            return;
+            return Ok(());
         };
         let survives = self.random.disks.gen_range(0..=up.writing.len());
         for (records, _) in up.writing.drain(..survives) {
-            self.apply(node, &records);
+            self.apply(node, &records)?;
         }
         self.checkers.coverage.saw(Branch::Crash);
         self.trace.note(self.now_us, format_args!("crash {node}"));
+        Ok(())
     }
 
     pub(super) fn restart(&mut self, node: usize) -> Result<(), Violation> {

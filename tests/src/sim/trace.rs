@@ -92,8 +92,8 @@ impl fmt::Display for Summary<'_> {
                 f.debug_list().entries(batches).finish()
             }
             PeerMessage::Agreement(message) => write!(f, "{message:?}"),
-            PeerMessage::Sequencing(sequencing::Message::Batch(batch)) => {
-                write!(f, "Batch {}", batch.header.id())
+            PeerMessage::Sequencing(sequencing::Message::Dispersal(dispersal)) => {
+                write!(f, "Dispersal {}", dispersal.manifest.header.id())
             }
             PeerMessage::Sequencing(message) => write!(f, "{message:?}"),
         }

@@ -315,10 +315,7 @@ impl World {
                     false => Ok(()),
                 }
             }
-            SimEvent::Crash { node } => {
-                self.crash(node);
-                Ok(())
-            }
+            SimEvent::Crash { node } => self.crash(node),
             SimEvent::Restart { node } => self.restart(node),
             SimEvent::Submit { draw } => self.submit(draw),
             SimEvent::Act => self.act(),
@@ -389,7 +386,7 @@ impl World {
                 }
             }
             Effect::Work(work) => {
-                let done: Done = work.run(&up.tools);
+                let done: Done = work.run(&mut up.tools);
                 let at = self.now_us + self.random.work.gen_range(100..3 * MS);
                 self.later(at, node, incarnation, Event::Done(Box::new(done)));
             }
@@ -453,7 +450,7 @@ impl World {
                     let what = format!("node {node} stopped: {reason}");
                     return Err(Violation::new("running", what));
                 }
-                self.crash(node);
+                self.crash(node)?;
             }
             Effect::WakeAt(at_ms) => {
                 up.wake_ms = at_ms;
@@ -461,7 +458,7 @@ impl World {
                 let at_us = at_us.saturating_mul(MS);
                 self.schedule(at_us, SimEvent::Tick { node, incarnation });
             }
-            Effect::Finalised { .. } => {}
+            Effect::Finalised { .. } | Effect::Batched(_) => {}
         }
         Ok(())
     }

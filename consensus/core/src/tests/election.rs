@@ -152,6 +152,24 @@ fn whoever_is_elected_was_possible_before_the_ancestry_was_known() {
     assert!((1..8).all(|view| possible(view) <= 3));
 }
 
+/// Story: validator 2 was dead and passed over, so the view of its slot was led by the next one,
+/// which had just died too. Plain round-robin gave the view after the lost one to its own slot: to
+/// the same dead validator, so that each loss cost two views.
+#[test]
+fn who_lost_a_view_does_not_lead_the_one_after_it() {
+    let elector = elector(&[1; 7]);
+    let chain = run(&elector, 300, |height, leader| {
+        leader == ValidatorIndex(2) || height > 40 && leader == ValidatorIndex(3)
+    });
+    let most = chain.iter().map(|h| h.view.0 - h.parent_view.0 - 1).max();
+    assert_eq!(most, Some(1), "never two views in a row");
+    for end in 1..chain.len() {
+        let view = chain[end - 1].view.next();
+        let leader = elector.after_quorum(view, &chain[..end]).leader;
+        assert_ne!(elector.after_timeout(view.next()), leader);
+    }
+}
+
 #[test]
 fn no_more_than_f_are_passed_over() {
     let elector = elector(&[1; 7]);

@@ -129,6 +129,29 @@ fn a_commit_vote_after_a_timeout_is_evidence_in_either_order_of_arrival() {
     );
 }
 
+/// A timeout of a view that nobody can enter, sent ahead, was remembered as the newest and hid the
+/// offence that followed.
+#[test]
+fn a_timeout_of_a_view_without_its_certificate_hides_nothing() {
+    let b1 = block(1, 1, &genesis_qc());
+    let mut node = Node::started();
+    let high = qc(&block(1_000, 1_000, &genesis_qc()));
+    let mut ahead = timeout(&Entry::Quorum(high.clone()), &high, 2);
+    if let Entry::Quorum(qc) = &mut ahead.entry {
+        qc.aggregate.signature = BlsSignature([1; 48]);
+    }
+    ahead.high_qc = match &ahead.entry {
+        Entry::Quorum(qc) => qc.clone(),
+        Entry::Timeout(tc) => tc.high_qc.clone(),
+    };
+    node.timeout(ahead);
+    node.timeout(timeout(&Entry::Quorum(genesis_qc()), &genesis_qc(), 2));
+    assert_eq!(
+        node.commit_vote(&b1, 2)[0],
+        "accuse 2: commit 1 after timeout 1"
+    );
+}
+
 /// Commits in view 1, goes on, and gives up view 2: every rule is kept.
 #[test]
 fn giving_up_a_later_view_is_no_offence() {

@@ -143,7 +143,7 @@ fn abandoned_blocks_do_not_pile_up() {
     let mut node = Node::started();
     for view in 1..300 {
         node.timeout_certificate(tc(view, &genesis_qc()));
-        let proposer = ((view + 1) % 4) as u16;
+        let proposer = ((view + 2) % 4) as u16;
         let block = block(view + 1, proposer, &genesis_qc());
         if proposer != 0 {
             node.now = 1_000 * view;
@@ -152,7 +152,7 @@ fn abandoned_blocks_do_not_pile_up() {
         }
     }
     let kept = (1..=300).filter(|view| {
-        let block = block(*view, (view % 4) as u16, &genesis_qc());
+        let block = block(*view, ((view + 1) % 4) as u16, &genesis_qc());
         node.engine.block(&block.id()).is_some()
     });
     assert!(kept.count() <= 65);
@@ -208,5 +208,8 @@ fn a_block_on_an_uncommitted_parent_outlives_the_parents_commit() {
     assert!(node.engine.block(&b1.id()).is_none(), "final");
     node.checked(&b2);
     let lines = node.prepare_vote(&b2, 3);
-    assert!(!lines.iter().any(|line| line.starts_with("fetch")), "{lines:?}");
+    assert!(
+        !lines.iter().any(|line| line.starts_with("fetch")),
+        "{lines:?}"
+    );
 }

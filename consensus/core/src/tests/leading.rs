@@ -101,15 +101,15 @@ fn after_a_lost_view_the_leader_proposes_at_once_with_both_certificates() {
     let mut node = Node::started();
     node.follow(&blocks[0], &genesis_qc());
     node.follow(&blocks[1], &qc(&blocks[0]));
-    let lines = node.timeout_certificate(tc(3, &qc(&blocks[0])));
+    let lines = node.timeout_certificate(tc(6, &qc(&blocks[0])));
     assert!(
-        lines.contains(&"request payload 4 after 2 uncommitted due true".into()),
+        lines.contains(&"request payload 7 after 2 uncommitted due true".into()),
         "{lines:?}"
     );
-    let lines = node.input(payload(4, vec![], 9));
+    let lines = node.input(payload(7, vec![], 9));
     // Its own highest certificate is above the timeout certificate's, and is the one to extend.
     assert!(
-        lines.contains(&"all: proposal 4 on 2 by TC".into()),
+        lines.contains(&"all: proposal 7 on 2 by TC".into()),
         "{lines:?}"
     );
 }

@@ -59,7 +59,7 @@ enum Event {
         to: usize,
         life: u32,
         from: ValidatorIndex,
-        standing: Option<Standing>,
+        standing: Option<Box<Standing>>,
     },
 }
 
@@ -239,7 +239,7 @@ impl World {
             Event::AskStanding { to, asker } => {
                 let peer = &self.peers[to];
                 let (from, life) = (peer.index, self.peers[asker].life);
-                let standing = peer.disk.safety.as_ref().map(Standing::of);
+                let standing = peer.disk.safety.as_ref().map(Standing::of).map(Box::new);
                 // One that has a state and is down says nothing.
                 if peer.engine.is_none() && standing.is_some() {
                     return;
@@ -258,6 +258,7 @@ impl World {
                 standing,
             } => {
                 if self.peers[to].life == life {
+                    let standing = standing.map(|standing| *standing);
                     self.peers[to].answers.insert(from, standing);
                     self.try_begin(to);
                 }
@@ -278,7 +279,10 @@ impl World {
     fn wipe(&mut self, place: usize) {
         let signs = |peer: &Peer| {
             let state = peer.disk.safety.as_ref();
-            state.is_some_and(|state| state.view() > state.abstain_through)
+            state.is_some_and(|state| {
+                let bound = state.abstain_through;
+                state.view() > bound && state.high_qc.view >= bound
+            })
         };
         if self.peers.iter().all(signs) {
             self.wiped += 1;

@@ -63,7 +63,11 @@ impl Large {
     }
 
     fn run(&mut self, until: u64) {
-        while let Some(next) = self.queue.first_entry().filter(|next| next.key().0 <= until) {
+        while let Some(next) = self
+            .queue
+            .first_entry()
+            .filter(|next| next.key().0 <= until)
+        {
             let ((at, _), (place, input)) = next.remove_entry();
             self.now = at;
             let stale = matches!(input, Input::Tick) && self.wake[place] != at;
@@ -97,7 +101,11 @@ impl Large {
             }
             Action::CheckProposal { block, .. } => {
                 let block = block.id();
-                self.at(self.now, place, Input::ProposalChecked { block, valid: true });
+                self.at(
+                    self.now,
+                    place,
+                    Input::ProposalChecked { block, valid: true },
+                );
             }
             Action::Committed { blocks, .. } => {
                 for block in blocks {
@@ -148,18 +156,25 @@ impl Large {
 
     fn views(&self) -> u64 {
         let up = (0..self.engines.len()).filter(|place| !self.down.contains(place));
-        up.map(|place| self.engines[place].view().0).min().expect("somebody is up")
+        up.map(|place| self.engines[place].view().0)
+            .min()
+            .expect("somebody is up")
     }
 
     fn height(&self) -> u64 {
         let up = (0..self.engines.len()).filter(|place| !self.down.contains(place));
-        up.map(|place| self.engines[place].committed().0.0).min().expect("somebody is up")
+        up.map(|place| self.engines[place].committed().0.0)
+            .min()
+            .expect("somebody is up")
     }
 
     /// Delays from a proposal until everybody has committed it, of blocks early enough for that.
     fn finality(&self) -> BTreeSet<u64> {
         let all = self.engines.len() - self.down.len();
-        let finished = self.committed.iter().filter(|(_, times)| times.len() == all);
+        let finished = self
+            .committed
+            .iter()
+            .filter(|(_, times)| times.len() == all);
         finished
             .map(|(id, times)| (times.iter().max().expect("all") - self.proposed[id]) / DELAY_MS)
             .collect()

@@ -137,12 +137,12 @@ fn rule_2_a_lost_view_is_followed_on_the_highest_certificate_of_its_quorum() {
     let blocks = chain_of(2);
     let (low, high) = (qc(&blocks[0]), qc(&blocks[1]));
     let lost = tc(3, &high);
-    // Validator 0 leads view 4 by round-robin; 1 leads view 5.
+    // After a lost view validator 1 leads view 4, and 2 leads view 5.
     let tc4 = TimeoutCertificate {
         view: View(4),
         ..tc(4, &high)
     };
-    let justified = block(5, 1, &high);
+    let justified = block(5, 2, &high);
     let mut node = Node::started();
     node.propose(&blocks[0], &genesis_qc(), None);
     node.propose(&blocks[1], &low, None);
@@ -201,6 +201,23 @@ fn rule_2_in_the_safety_file_alone() {
     let mut voted = enter(3);
     assert!(voted.prepare(header, &justify, None).is_some());
     assert_eq!(voted.prepare(header, &justify, None), None);
+}
+
+/// A validator forms the QC of view 5 alone, sends its commit vote and loses its disk; the rest
+/// leaves the view by a TC. It came back and gave up view 9 knowing no QC above 4: the two messages
+/// were evidence against it, although it broke no rule that it could know of.
+#[test]
+fn after_a_lost_state_no_timeout_contradicts_what_was_forgotten() {
+    let blocks = chain_of(8);
+    let mut state = SafetyState::genesis(chain());
+    state.abstain_through = View(6);
+    let signatures = Arc::new(Quick(ValidatorIndex(0)));
+    let mut safety = Safety::new(chain(), Epoch(0), ValidatorIndex(0), signatures, state);
+    safety.observe(&qc(&blocks[3]));
+    safety.enter(Entry::Timeout(tc(8, &qc(&blocks[3]))));
+    assert_eq!(safety.time_out(), None);
+    safety.observe(&qc(&blocks[5]));
+    assert!(safety.time_out().is_some());
 }
 
 #[test]

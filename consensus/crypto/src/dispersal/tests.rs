@@ -2,7 +2,7 @@
 
 use conclave_types::{
     AccountId, BatchHeader, Bucket, ChainId, Digest, EdSignature, EnvelopeCore, Epoch, Height,
-    Payload, ReleaseRule, RollupId, Sequence, SignatureSet, Signers, ValidatorIndex,
+    Payload, ReleaseRule, RollupId, Sequence, SignatureSet, Signers, ValidatorIndex, codec,
 };
 
 use super::*;
@@ -115,4 +115,19 @@ fn evidence_that_is_incomplete_or_of_other_envelopes_shows_nothing() {
     let mut forged = evidence(&batch, codeword.shards(0..2));
     forged.shards[0].bytes[0] ^= 1;
     assert!(!forged.holds(threshold(), &mut coder));
+}
+
+/// The layout that docs/wire-format.md gives.
+#[test]
+fn a_shard_is_encoded_as_it_is_written_down() {
+    let (_, codeword) = batch(three());
+    let shard = &codeword.shards(1..2)[0];
+    let number = |number: usize| (number as u64).to_le_bytes();
+    let mut expected = [number(1), number(4), number(2)].concat();
+    for sibling in &shard.path.siblings {
+        expected.extend(sibling.0);
+    }
+    expected.extend(number(shard.bytes.len()));
+    expected.extend(&shard.bytes);
+    assert_eq!(codec::encode(shard), expected);
 }

@@ -20,7 +20,7 @@ use conclave_seal::{SealScheme, Tdh2};
 use conclave_types::{
     AccountId, BlockTime, BlsPublicKey, BlsSignature, Digest, EdSignature, Envelope, EnvelopeId,
     Genesis, Height, Payload, Point, Receipt, RollupConfig, SealingKey, SystemOp, ValidatorIndex,
-    ValidatorInfo, codec, limits, decode_transactions,
+    ValidatorInfo, codec, decode_transactions, limits,
 };
 use curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT;
 use curve25519_dalek::ristretto::CompressedRistretto;
@@ -192,6 +192,7 @@ impl Chain {
         execute(ledger.state.as_mut().expect("a state"), &context, &contents);
         DeliveryView {
             malformed_evidence: None,
+            inconsistent_evidence: vec![],
             rollup: core.rollup.0,
             height,
             time_ms: height,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::Query;
+use axum::extract::{Path, Query};
 use axum::routing::get;
 use axum::{Json, Router};
 use conclave_types::{Digest, Height, StreamLink};
@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::chain::{Chain, ROLLUP};
 use super::nodes::{client, serve};
-use crate::api::{ContentsView, DeliveryView, LedgerProofView, LinkView, LinksView};
+use crate::api::{ContentsView, DeliveryView, LedgerProofView, LinkView, LinksView, ProofView};
 use crate::{Auditor, RangeReport, RangeRequest, VerifyError};
 
 /// What a node answers.
@@ -21,6 +21,10 @@ pub(super) struct Node {
     pub(super) deliveries: Vec<DeliveryView>,
     /// Each with the digest after it.
     pub(super) links: Vec<(StreamLink, Digest)>,
+    /// Settled proofs, or what is said to be some.
+    pub(super) proofs: Vec<ProofView>,
+    /// How many heights it delivers past those asked for.
+    pub(super) past: u64,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +39,12 @@ struct Links {
     limit: usize,
 }
 
+#[derive(Deserialize)]
+struct Proofs {
+    from_index: u64,
+    limit: usize,
+}
+
 impl Node {
     /// An honest node of the chain; the deliveries are those of its heights from 1.
     pub(super) fn of(chain: &Chain, deliveries: Vec<DeliveryView>) -> Self {
@@ -42,6 +52,8 @@ impl Node {
             proof: chain.proof(ROLLUP),
             deliveries,
             links: Vec::new(),
+            proofs: Vec::new(),
+            past: 0,
         };
         let stated: Vec<String> = node.digests();
         node.restate(&Auditor::new(&chain.genesis).expect("a valid genesis"));
@@ -73,10 +85,11 @@ impl Node {
     }
 
     fn contents(&self, wanted: &Heights) -> ContentsView {
+        let heights = wanted.from_height..=wanted.to_height + self.past;
         let inside = self
             .deliveries
             .iter()
-            .filter(|d| (wanted.from_height..=wanted.to_height).contains(&d.height));
+            .filter(|d| heights.contains(&d.height));
         let deliveries: Vec<_> = inside.take(2).cloned().collect();
         ContentsView {
             rollup: ROLLUP.0,
@@ -102,22 +115,56 @@ impl Node {
             digest: self
                 .links
                 .iter()
-                .filter(before)
-                .next_back()
+                .rfind(before)
                 .map_or(Digest::ZERO, |(_, digest)| *digest)
                 .to_string(),
             links,
         }
     }
 
-    /// Verifies what this node says of a range of heights.
+    fn proofs(&self, wanted: &Proofs) -> Vec<ProofView> {
+        let proofs = self
+            .proofs
+            .iter()
+            .filter(|proof| proof.from_index >= wanted.from_index);
+        let proofs = proofs.take(wanted.limit).map(|proof| ProofView {
+            proof: None,
+            ..proof.clone()
+        });
+        proofs.collect()
+    }
+
+    fn proof(&self, auction: u64) -> ProofView {
+        let mut proofs = self.proofs.iter();
+        let found = proofs.find(|proof| proof.auction == auction);
+        found.expect("one that was listed").clone()
+    }
+
+    /// Verifies what this node says of a range of heights, without anchor or programs.
     pub(super) async fn audit(
         self,
         auditor: &Arc<Auditor>,
         from: u64,
         to: Option<u64>,
     ) -> Result<RangeReport, VerifyError> {
+        let request = RangeRequest {
+            rollup: ROLLUP,
+            from: Height(from),
+            to: to.map(Height),
+            anchor: None,
+            programs: vec![],
+        };
+        self.answer(auditor, &request).await
+    }
+
+    /// Verifies what this node says to a request.
+    pub(super) async fn answer(
+        self,
+        auditor: &Arc<Auditor>,
+        request: &RangeRequest,
+    ) -> Result<RangeReport, VerifyError> {
         let node = Arc::new(self);
+        let (list, one) = (node.clone(), node.clone());
         let (contents, links, proof) = (node.clone(), node.clone(), node);
         let router = Router::new()
             .route(
@@ -132,15 +179,15 @@ impl Node {
                 "/v1/rollups/{id}/ledger-proof",
                 get(move || async move { Json(proof.proof.clone()) }),
             )
-            .route("/v1/proofs", get(|| async { Json(Vec::<()>::new()) }));
+            .route(
+                "/v1/proofs",
+                get(move |Query(wanted)| async move { Json(list.proofs(&wanted)) }),
+            )
+            .route(
+                "/v1/proofs/{auction}",
+                get(move |Path(auction)| async move { Json(one.proof(auction)) }),
+            );
         let address = serve(router).await;
-        let request = RangeRequest {
-            rollup: ROLLUP,
-            from: Height(from),
-            to: to.map(Height),
-            anchor: None,
-            programs: vec![],
-        };
-        auditor.range(&client(&[address]), &request).await
+        auditor.range(&client(&[address]), request).await
     }
 }

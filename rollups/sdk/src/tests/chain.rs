@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
-use conclave_crypto::{BlsCommittee, BlsSecret, Committee, EdSecret, Signatures, merkle};
+use conclave_crypto::{
+    BlsCommittee, BlsSecret, Committee, EdSecret, MerkleTree, Signatures, merkle,
+};
 use conclave_ledger::{
     Content, Entry, ExecutableBlock, Ledger, OrderedBlock, OrderedEnvelope, VoteKeys,
 };
+use conclave_light::{EntryProof, EntryTable, LEDGER_BUCKETS, entry_bucket, entry_leaf};
 use conclave_market::{ContentSource, OrderedTransaction, ProofRejected, Verifier};
 use conclave_seal::{
     Ceremony, KeyGeneration, KeyShares, SealScheme, ShareContext, Tdh2, Verdict, bucket_for, plain,
@@ -263,6 +266,7 @@ impl Chain {
             .map(|((envelope, m), entry)| self.view(envelope, *m, entry));
         let view = DeliveryView {
             malformed_evidence: None,
+            inconsistent_evidence: vec![],
             rollup: ROLLUP.0,
             height: header.height.0,
             time_ms: header.time.0,
@@ -318,6 +322,48 @@ impl Chain {
             settled: ledger
                 .prove_settled(rollup)
                 .map(|(settled, proof)| entry(codec::encode(&settled), codec::encode(&proof))),
+        }
+    }
+
+    /// The proof from a ledger that the committee made final after the last block, where so much of
+    /// the rollup is settled. This chain proves nothing, so that ledger holds the two entries alone.
+    pub(super) fn proof_settled(&self, settled: Settled) -> LedgerProofView {
+        let (stream, _) = self.ledger.prove_stream(ROLLUP).expect("a stream");
+        let key = codec::encode(&ROLLUP);
+        let entries = [
+            (EntryTable::Streams, codec::encode(&stream)),
+            (EntryTable::Settled, codec::encode(&settled)),
+        ];
+        let mut buckets = vec![Vec::new(); LEDGER_BUCKETS];
+        let places = entries.clone().map(|(table, value)| {
+            let bucket = entry_bucket(table, &key);
+            buckets[bucket].push(entry_leaf(table, &key, &value));
+            (bucket, buckets[bucket].len() as u64 - 1)
+        });
+        let roots: Vec<Digest> = buckets.iter().map(|leaves| merkle::root(leaves)).collect();
+        let tree = MerkleTree::new(&roots);
+        let views = entries
+            .into_iter()
+            .zip(places)
+            .map(|((_, value), (bucket, leaf))| ProvenEntryView {
+                value: hex::encode(value),
+                proof: hex::encode(codec::encode(&EntryProof {
+                    leaf: MerkleTree::new(&buckets[bucket])
+                        .path(leaf)
+                        .expect("a leaf"),
+                    bucket_root: roots[bucket],
+                    bucket: tree.path(bucket as u64).expect("a bucket"),
+                })),
+            });
+        let mut block = self.block(vec![]);
+        block.header.ledger_root = tree.root();
+        let [stream, settled] = views.collect::<Vec<_>>().try_into().expect("two");
+        LedgerProofView {
+            rollup: ROLLUP.0,
+            ledger_height: block.header.ledger_height.0,
+            block: self.certify(&block),
+            stream,
+            settled: Some(settled),
         }
     }
 

@@ -41,6 +41,7 @@ pub(super) fn delivery(height: u64, first_index: u64, count: u64) -> DeliveryVie
     let transactions = (0..count).map(|n| format!("{:04x}", first_index + n));
     DeliveryView {
         malformed_evidence: None,
+        inconsistent_evidence: vec![],
         rollup: 1,
         height,
         time_ms: height * 1_000,

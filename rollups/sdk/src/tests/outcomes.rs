@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use conclave_types::{Digest, Height, RollupId, StateRoot, StreamOutcome, codec};
+use conclave_types::{Digest, Height, RollupId, StateRoot, StreamOutcome, TxIndex, codec};
 
 use super::audit::Node;
 use super::chain::{Chain, ROLLUP};
@@ -39,6 +39,7 @@ fn chain() -> (Chain, Node) {
 fn first_block(chain: &Chain) -> DeliveryView {
     DeliveryView {
         malformed_evidence: None,
+        inconsistent_evidence: vec![],
         rollup: ROLLUP.0,
         height: 1,
         time_ms: 1,
@@ -90,7 +91,7 @@ async fn a_part_of_the_stream_is_proven_by_the_digests_after_it() {
     for (from, to, transactions) in [(2, 3, 4), (3, 3, 1), (4, 4, 0), (3, 5, 2), (5, 5, 1)] {
         let report = node.clone().audit(&auditor, from, Some(to)).await;
         let report = report.unwrap_or_else(|error| panic!("{from} to {to}: {error}"));
-        assert_eq!(report.transactions(), transactions, "{from} to {to}");
+        assert_eq!(report.transactions, transactions, "{from} to {to}");
     }
 }
 
@@ -302,7 +303,7 @@ async fn envelopes_before_the_registration_are_not_the_rollups() {
     let auditor = auditor(&chain);
     let report = node.clone().audit(&auditor, 1, None).await.expect("honest");
     assert_eq!((report.from, report.to), (Height(3), Height(3)));
-    assert_eq!((report.envelopes, report.transactions()), (1, 1));
+    assert_eq!((report.envelopes, report.transactions), (1, 1));
     let error = node.audit(&auditor, 1, Some(2)).await;
     assert!(matches!(error, Err(VerifyError::Early { .. })));
 }
@@ -314,6 +315,49 @@ async fn an_impossible_index_is_refused() {
     let error = node.audit(&auditor(&chain), 3, None).await;
     let error = error.expect_err("no such index").to_string();
     assert!(error.contains("CV-SDK-040"), "{error}");
+}
+
+/// A height that orders nothing adds nothing to the stream, and so no digest covers where in it the
+/// height lies. A node could say any index there, and the report repeated it as verified.
+#[tokio::test]
+async fn an_index_that_nothing_proves_is_not_reported() {
+    let (chain, mut node) = chain();
+    let auditor = auditor(&chain);
+    node.deliveries[3].first_index = 77;
+    let report = node.clone().audit(&auditor, 4, Some(4)).await;
+    let report = report.expect("nothing was ordered");
+    assert_eq!((report.first_index, report.next_index()), (None, None));
+
+    // Where the stream ends, the ledger says which index it is.
+    let (mut chain, mut node) = self::chain();
+    let auditor = self::auditor(&chain);
+    node.deliveries.push(chain.extend(vec![]));
+    node.proof = chain.proof(ROLLUP);
+    let report = node.clone().audit(&auditor, 6, Some(6)).await;
+    let report = report.expect("honest");
+    assert_eq!(report.first_index, Some(TxIndex(5)));
+    node.deliveries[5].first_index = 77;
+    let error = node.audit(&auditor, 6, Some(6)).await;
+    assert!(matches!(error, Err(VerifyError::Index { .. })));
+}
+
+/// A page of contents could go on past the heights asked for: the report then spoke of heights that
+/// nobody had asked about, and of more than its ledger was known to cover.
+#[tokio::test]
+async fn deliveries_past_the_heights_asked_for_are_refused() {
+    let (chain, honest) = chain();
+    let auditor = auditor(&chain);
+    let node = Node { past: 1, ..honest };
+    // Pages are of two heights, so the second one ends with a height too many.
+    let error = node.audit(&auditor, 2, Some(4)).await;
+    let error = error.expect_err("a height too many");
+    assert!(matches!(
+        error,
+        VerifyError::Malformed {
+            height: Height(5),
+            ..
+        }
+    ));
 }
 
 #[test]

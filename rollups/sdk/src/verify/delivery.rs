@@ -1,5 +1,6 @@
 //! One block's envelopes for one rollup: all of them, and what they hold.
 
+use conclave_crypto::{Coder, InconsistentBatch};
 use conclave_light::verify_complete;
 use conclave_seal::{MalformedEvidence, SealScheme, ShareContext, Verdict, body_matches};
 use conclave_types::{
@@ -15,7 +16,7 @@ use crate::api::{DeliveredEnvelope, DeliveryView};
 const OPENED: &str = "opened";
 /// More transactions than a rollup ever has, with room to count on.
 const INDEX_MAX: u64 = u64::MAX / 2;
-/// Bytes of the evidence for a block's malformed envelopes.
+/// Bytes of the evidence for a block's malformed envelopes, or for one inconsistent batch.
 const EVIDENCE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What a verified block delivered to a rollup.
@@ -73,6 +74,7 @@ impl Auditor {
 
         // 3. Those that provably hold nothing.
         let unopenable = self.malformed(block, view)?;
+        let bodiless = self.inconsistent(block, view)?;
 
         // 4. What each envelope holds.
         let mut verified = VerifiedDelivery {
@@ -122,6 +124,9 @@ impl Auditor {
                     Some(_),
                 ) => {
                     return Err(refuse("it is called unreadable and holds transactions"));
+                }
+                (StreamOutcome::Inconsistent, _) if !bodiless.contains(&id) => {
+                    return Err(refuse("its batch is called inconsistent without evidence"));
                 }
                 (StreamOutcome::Malformed, _) if !unopenable.contains(&id) => {
                     return Err(refuse("it is called malformed without a certificate"));
@@ -184,6 +189,33 @@ impl Auditor {
         let proven = headers.iter().zip(verdicts);
         let proven = proven.filter(|(_, verdict)| *verdict == Verdict::Malformed);
         Ok(proven.map(|(header, _)| header.id()).collect())
+    }
+
+    /// The envelopes of batches that are shown to have no bodies.
+    fn inconsistent(
+        &self,
+        block: &Block,
+        view: &DeliveryView,
+    ) -> Result<Vec<EnvelopeId>, VerifyError> {
+        let height = block.header.height;
+        let refuse = || VerifyError::Malformed {
+            height,
+            what: "the evidence of an inconsistent batch",
+        };
+        let mut found = Vec::new();
+        let mut coder = Coder::default();
+        for text in &view.inconsistent_evidence {
+            let evidence: InconsistentBatch =
+                decode(text, EVIDENCE_BYTES_MAX).ok_or_else(refuse)?;
+            // The block's certificate covers the batch's.
+            let shown = block.batches.contains(&evidence.batch)
+                && evidence.holds(self.committee.threshold, &mut coder);
+            if !shown {
+                return Err(refuse());
+            }
+            found.extend(evidence.envelopes.iter().map(EnvelopeHeader::id));
+        }
+        Ok(found)
     }
 
     /// Each envelope's opening, checked against its header.

@@ -14,6 +14,11 @@
 //! and openings. That an envelope was unpaid, a duplicate or void depends on the ledger: the
 //! outcomes of all envelopes are hashed into the stream's digest, which must lead to the digest in
 //! a ledger whose root a final header names. Nothing is taken on the node's word.
+//!
+//! A proof shows what its contents make of the root that it starts from, and anybody can prove that
+//! from a root of their own making. So proofs lead to a settled root only where they start from a
+//! root that the caller gave, or end at the very root that the ledger holds; proofs that do
+//! neither are reported as not anchored.
 
 mod delivery;
 mod ledger;
@@ -122,15 +127,21 @@ pub enum VerifyError {
         "[CV-SDK-046] the proof of auction {auction}: {reason}; the settlement is not to be relied on"
     )]
     Proof { auction: u64, reason: String },
-    /// The settled root in the ledger is not where the proofs lead.
+    /// The settled root in the ledger is not where the proofs lead, or not the anchor that the
+    /// range starts from.
     #[error(
-        "[CV-SDK-047] the proofs lead to root {found} before transaction {index}, the ledger holds {settled:?}; ask another node"
+        "[CV-SDK-047] anchor and proofs lead to root {found} before transaction {index}, the ledger holds {settled:?}; check the anchor, then ask another node"
     )]
     SettledRoot {
         found: StateRoot,
         index: TxIndex,
-        settled: Option<Settled>,
+        settled: Settled,
     },
+    /// The ledger has settled more of the range than the listed proofs cover.
+    #[error(
+        "[CV-SDK-052] the listed proofs end before transaction {reached}, the ledger has settled up to {settled}: some are left out; ask another node"
+    )]
+    ProofsMissing { reached: TxIndex, settled: TxIndex },
     /// An entry is not in the ledger that the given block names.
     #[error(transparent)]
     Ledger(#[from] LedgerProofError),

@@ -58,26 +58,45 @@ pub struct RangeReport {
     pub envelopes: u64,
     /// How they ended; all proven by the ledger.
     pub outcomes: BTreeMap<String, u64>,
-    /// The index of the first transaction.
-    pub first_index: TxIndex,
-    /// The index after the last.
-    pub next_index: TxIndex,
+    /// The index of the first transaction. `None` if the range delivered nothing and lies amid the
+    /// stream: what the node says of its place there is then unproven.
+    pub first_index: Option<TxIndex>,
+    /// How many transactions there are.
+    pub transactions: u64,
     /// The ledger that proves the outcomes, and the settled root in it.
     pub ledger: ProvenLedger,
-    /// Settled proofs inside the range, in order, all verified.
+    /// The root that the first proof had to start from, if the caller gave one.
+    pub anchor: Option<StateRoot>,
+    /// Settled proofs inside the range, in order, each verified and connected to the one before.
+    /// What they start from is shown only if [`settled`](Self::settled) says where they lead.
     pub proofs: Vec<ProofReport>,
     /// Settled proofs that reach outside the range, or of programs not at hand.
     pub proofs_skipped: u64,
 }
 
 impl RangeReport {
-    /// Transactions in the range.
-    pub fn transactions(&self) -> u64 {
-        self.next_index.0 - self.first_index.0
+    /// The index after the last transaction; `None` with [`first_index`](Self::first_index).
+    pub fn next_index(&self) -> Option<TxIndex> {
+        self.first_index
+            .map(|first| TxIndex(first.0 + self.transactions))
     }
 
     /// The root that the verified proofs lead to, and the transaction it stands before.
+    ///
+    /// `None` without proofs, and also if they are not anchored: they start from no root that the
+    /// caller gave, and do not end at the one that the ledger holds. Such proofs may start from a
+    /// root that the node made up.
     pub fn settled(&self) -> Option<(StateRoot, TxIndex)> {
+        let (root, index) = self.end()?;
+        let in_ledger = self
+            .ledger
+            .settled
+            .is_some_and(|settled| settled.root == root && settled.next == index);
+        (self.anchor.is_some() || in_ledger).then_some((root, index))
+    }
+
+    /// Where the proofs end, anchored or not.
+    pub(super) fn end(&self) -> Option<(StateRoot, TxIndex)> {
         self.proofs
             .last()
             .map(|proof| (proof.new_root, proof.to_index))

@@ -45,7 +45,7 @@ impl Auditor {
                 })?
             }
         };
-        let mut walk = Walk::new(rollup, from, registered, before);
+        let mut walk = Walk::new(rollup, (from, to), registered, before);
         while walk.next <= to {
             let page = client.contents(rollup, walk.next, to, true).await?;
             if page.deliveries.is_empty() {
@@ -82,7 +82,7 @@ impl Auditor {
         }
 
         // 4. The settled proofs over these transactions.
-        let (mut report, transactions) = walk.finish(ledger)?;
+        let (mut report, transactions) = walk.finish(ledger, request.anchor)?;
         self.proofs(client, request, &mut report, &transactions)
             .await?;
         check_settled(&report)?;
@@ -97,22 +97,23 @@ impl Auditor {
         report: &mut RangeReport,
         transactions: &[OrderedTransaction],
     ) -> Result<(), VerifyError> {
-        let mut last = request.anchor.map(|root| (root, report.first_index));
-        let mut from = report.first_index;
+        let (Some(first), Some(next)) = (report.first_index, report.next_index()) else {
+            return Ok(());
+        };
+        let settled = report.ledger.settled.map_or(TxIndex(0), |s| s.next);
+        let mut last = report.anchor.map(|root| (root, first));
+        let mut from = first;
         loop {
             let page = client.proofs(request.rollup, from, PROOFS_PAGE).await?;
-            let Some(final_view) = page.last() else {
-                return Ok(());
-            };
-            from = TxIndex(final_view.from_index.saturating_add(1));
             let full = page.len() == PROOFS_PAGE;
             for view in page {
                 // What was settled after the ledger in hand is for another time.
-                if view.from_index >= report.next_index.0 || view.height > report.ledger.height.0 {
+                if view.from_index >= next.0 || view.height > report.ledger.height.0 {
                     return Ok(());
                 }
-                let inside =
-                    view.from_index >= report.first_index.0 && view.to_index <= report.next_index.0;
+                listed(&view, from, settled)?;
+                from = TxIndex(view.from_index + 1);
+                let inside = view.to_index <= next.0;
                 let program = view
                     .program
                     .parse()
@@ -123,8 +124,7 @@ impl Auditor {
                     continue;
                 };
                 let proof = client.proof(AuctionId(view.auction)).await?;
-                let contents =
-                    slice(transactions, report.first_index, &view).ok_or_else(|| bounds(&view))?;
+                let contents = slice(transactions, first, &view).ok_or_else(|| bounds(&view))?;
                 let job = ProofCheck {
                     auditor: self.clone(),
                     rollup: request.rollup,
@@ -170,22 +170,58 @@ fn heights(request: &RangeRequest, ledger: &ProvenLedger) -> Result<(Height, Hei
     }
 }
 
-/// The proofs lead to a root that the ledger holds, or has gone on from.
+/// A node lists proofs in order, and none of what the ledger has not settled.
+fn listed(view: &ProofView, from: TxIndex, settled: TxIndex) -> Result<(), VerifyError> {
+    let refuse = |reason| VerifyError::Proof {
+        auction: view.auction,
+        reason,
+    };
+    if view.from_index < from.0 {
+        return Err(refuse("it is not listed in its order".into()));
+    }
+    if view.to_index > settled.0 {
+        return Err(refuse(format!(
+            "it is listed as settled up to transaction {}, the ledger has settled up to {settled}",
+            view.to_index
+        )));
+    }
+    Ok(())
+}
+
+/// Where the ledger's settled root stands before a transaction of the range, the proofs lead there.
 fn check_settled(report: &RangeReport) -> Result<(), VerifyError> {
-    let Some((found, index)) = report.settled() else {
+    let (Some(settled), Some(first), Some(next)) = (
+        report.ledger.settled,
+        report.first_index,
+        report.next_index(),
+    ) else {
         return Ok(());
     };
-    let settled = report.ledger.settled;
-    let agrees = settled.is_some_and(|settled| {
-        settled.next > index || (settled.next == index && settled.root == found)
-    });
-    match agrees {
-        true => Ok(()),
-        false => Err(VerifyError::SettledRoot {
+    let anchor = report.anchor.map(|root| (root, first));
+    let end = report.end().or(anchor);
+    if let Some((found, index)) = end
+        && index == settled.next
+        && found != settled.root
+    {
+        return Err(VerifyError::SettledRoot {
             found,
             index,
             settled,
-        }),
+        });
+    }
+    // Without a proof, an anchor, or the start of the stream, the settled range may have begun
+    // before the first transaction here, and then no proof of it is listed.
+    let start = (first == TxIndex(0)).then_some(first);
+    let reached = end.map(|(_, index)| index).or(start);
+    let inside = first < settled.next && settled.next <= next;
+    match reached {
+        Some(reached) if inside && report.proofs_skipped == 0 && reached != settled.next => {
+            Err(VerifyError::ProofsMissing {
+                reached,
+                settled: settled.next,
+            })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use conclave_types::{BlockId, Digest, Height, RollupId, StreamLink, TxIndex};
+use conclave_types::{
+    BlockId, Digest, Height, RollupId, StateRoot, StreamLink, StreamOutcome, TxIndex,
+};
 
 use super::{Auditor, ProvenLedger, RangeReport, VerifiedDelivery, VerifyError};
 use crate::OrderedTransaction;
@@ -12,10 +14,14 @@ use crate::api::{DeliveryView, LinksView};
 pub(super) struct Walk {
     rollup: RollupId,
     from: Height,
+    to: Height,
     pub(super) next: Height,
     /// The last final block, once there is one.
     parent: Option<BlockId>,
     first_index: Option<TxIndex>,
+    /// Whether the digest covers the indices: the walk starts with the stream, or an opened
+    /// envelope has been on the way.
+    counted: bool,
     /// The stream's digest before `next`. What the walk began with needs no proof of its own: only
     /// the right one leads to the digest that is proven at the end.
     digest: Digest,
@@ -25,15 +31,24 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Starts at a height after the rollup's registration; `digest` is the stream's before it.
-    pub(super) fn new(rollup: RollupId, from: Height, registered: Height, digest: Digest) -> Self {
+    /// Starts at a height after the rollup's registration and goes up to another; `digest` is the
+    /// stream's before it.
+    pub(super) fn new(
+        rollup: RollupId,
+        (from, to): (Height, Height),
+        registered: Height,
+        digest: Digest,
+    ) -> Self {
+        // Nothing is ordered up to the registration.
+        let from_start = from == registered.next();
         Self {
             rollup,
             from,
+            to,
             next: from,
             parent: None,
-            // Nothing is ordered up to the registration.
-            first_index: (from == registered.next()).then_some(TxIndex(0)),
+            first_index: from_start.then_some(TxIndex(0)),
+            counted: from_start,
             digest,
             envelopes: 0,
             outcomes: BTreeMap::new(),
@@ -49,6 +64,9 @@ impl Walk {
     ) -> Result<(), VerifyError> {
         let height = self.next;
         let malformed = |what| VerifyError::Malformed { height, what };
+        if height > self.to {
+            return Err(malformed("a page that ends with the heights asked for"));
+        }
         let block = view.block.as_ref().ok_or_else(|| malformed("the block"))?;
         if view.height != height.0 || block.height != height.0 {
             return Err(malformed("the delivery of this height"));
@@ -74,6 +92,7 @@ impl Walk {
         self.next = height.next();
         self.envelopes += delivery.entries.len() as u64;
         for entry in &delivery.entries {
+            self.counted |= matches!(entry.outcome, StreamOutcome::Opened { .. });
             let name = entry.outcome.name().to_owned();
             *self.outcomes.entry(name).or_default() += 1;
         }
@@ -107,28 +126,32 @@ impl Walk {
     pub(super) fn finish(
         self,
         ledger: ProvenLedger,
+        anchor: Option<StateRoot>,
     ) -> Result<(RangeReport, Vec<OrderedTransaction>), VerifyError> {
-        let first_index = self.first_index.unwrap_or_default();
-        let next_index = TxIndex(first_index.0 + self.transactions.len() as u64);
-        let to = Height(self.next.0 - 1);
-        // Without transactions, nothing but the ledger says where the stream stands.
-        if self.digest == ledger.stream.digest && next_index != ledger.stream.next {
+        let transactions = self.transactions.len() as u64;
+        // Where the range ends with the stream, the ledger says which index that is.
+        let at_end = self.digest == ledger.stream.digest;
+        let next_index = self
+            .first_index
+            .map(|first| TxIndex(first.0 + transactions));
+        if let Some(found) = next_index.filter(|found| at_end && *found != ledger.stream.next) {
             return Err(VerifyError::Index {
-                height: to,
+                height: self.to,
                 expected: ledger.stream.next,
-                found: next_index,
+                found,
             });
         }
         let report = RangeReport {
             rollup: self.rollup,
             from: self.from,
-            to,
+            to: self.to,
             blocks: self.next.0 - self.from.0,
             envelopes: self.envelopes,
             outcomes: self.outcomes,
-            first_index,
-            next_index,
+            first_index: self.first_index.filter(|_| self.counted || at_end),
+            transactions,
             ledger,
+            anchor,
             proofs: Vec::new(),
             proofs_skipped: 0,
         };

@@ -13,30 +13,20 @@ impl Sequencer {
             // Never one that was used before a crash: the clock moves on even if the disk lost
             // what was not yet durable.
             self.batch_sequence = (self.batch_sequence + 1).max(now << 8);
+            let headers: Vec<EnvelopeHeader> = envelopes.iter().map(|e| e.header.clone()).collect();
             let header = BatchHeader {
                 chain: self.config.chain,
                 epoch: self.config.epoch,
                 author: self.config.index,
                 sequence: self.batch_sequence,
-                contents: admission::contents_of(&envelopes),
+                contents: batch_contents(&headers),
+                // Known once the bodies are coded.
                 shards: Digest::ZERO,
             };
-            let id = header.id();
-            let batch = Arc::new(Batch { header, envelopes });
-            self.availability.collect(id, batch.clone(), now);
-            self.availability.expect(id, now);
             self.packed_ms = now;
-            self.keep_batch(id, batch.clone());
-            actions.push(Action::Broadcast(Message::Batch(batch.clone())));
-            let from = self.config.index;
-            self.checking_batches.insert(id, from);
-            actions.push(Action::Work(Work::CheckBatch {
-                from,
-                batch,
-                own: true,
-            }));
+            self.encode(Batch { header, envelopes }, actions);
         }
-        if self.mempool.waiting() > 0 && self.availability.collecting() == 0 {
+        if self.mempool.waiting() > 0 && self.in_flight() == 0 {
             self.wake_at(self.packed_ms + BATCH_PACE_MS, actions);
         }
     }
@@ -45,36 +35,16 @@ impl Sequencer {
     /// worthwhile one at once and next to another.
     pub(super) fn may_pack(&self, now: u64) -> bool {
         let worthwhile = self.mempool.waiting() >= BATCH_WORTHWHILE;
-        match self.availability.collecting() {
+        match self.in_flight() {
             0 => worthwhile || now >= self.packed_ms + BATCH_PACE_MS,
             1..BATCHES_IN_FLIGHT_MAX => worthwhile,
             _ => false,
         }
     }
 
-    pub(super) fn keep_batch(&mut self, id: BatchId, batch: Arc<Batch>) {
-        if self.batches.insert(id, batch).is_none() {
-            self.batch_arrivals.push_back(id);
-        }
-        // A batch that is needed again after it was dropped here is fetched from the store.
-        while self.batch_arrivals.len() > BATCHES_HELD_MAX {
-            if let Some(oldest) = self.batch_arrivals.pop_front()
-                && !self
-                    .queue
-                    .iter()
-                    .any(|p| p.block.batches.iter().any(|b| b.header.id() == oldest))
-            {
-                self.drop_batch(oldest);
-            }
-        }
-    }
-
-    pub(super) fn drop_batch(&mut self, id: BatchId) {
-        if let Some(batch) = self.batches.remove(&id) {
-            for envelope in &batch.envelopes {
-                self.points.remove(&envelope.header.id());
-            }
-        }
+    /// Batches of ours that have no certificate yet.
+    fn in_flight(&self) -> usize {
+        self.encoding + self.availability.collecting()
     }
 
     pub(super) fn message(
@@ -89,35 +59,7 @@ impl Sequencer {
             what,
         };
         match message {
-            Message::Batch(batch) => {
-                let id = batch.header.id();
-                if self.availability.is_ordered(&batch.header) {
-                    // Too late to certify; a block that waits for it fetches it.
-                    self.fetched(batch, actions);
-                    return;
-                }
-                let checking = self.checking_batches.contains_key(&id);
-                let kept = self.batches.get(&id).filter(|_| !checking).cloned();
-                if let Some(kept) = kept.filter(|_| batch.header.author == from) {
-                    // Sent again because our signature was lost. What was checked is our own copy:
-                    // the id says nothing of the envelopes that came with it this time.
-                    actions.push(self.store_and_sign(id, kept));
-                    return;
-                }
-                let shaped = batch.header.author == from
-                    && admission::check_batch_shape(self.config.chain, self.config.epoch, &batch);
-                if !shaped {
-                    actions.push(misbehaviour("a batch that is not well formed"));
-                } else if self.may_check(from) && !checking {
-                    self.checking_batches.insert(id, from);
-                    self.availability.expect(id, now);
-                    actions.push(Action::Work(Work::CheckBatch {
-                        from,
-                        batch,
-                        own: false,
-                    }));
-                }
-            }
+            Message::Dispersal(dispersal) => self.dispersed(now, from, dispersal, actions),
             Message::Stored(stored) if stored.signer == from => self.stored(now, &stored, actions),
             Message::Certified(reference) => {
                 if !self.certified(now, reference, actions) {
@@ -131,47 +73,105 @@ impl Sequencer {
         }
     }
 
+    /// Takes a batch's manifest and our shards from its author.
+    fn dispersed(
+        &mut self,
+        now: u64,
+        from: ValidatorIndex,
+        dispersal: Arc<Dispersal>,
+        actions: &mut Vec<Action>,
+    ) {
+        let manifest = &dispersal.manifest;
+        let id = manifest.header.id();
+        if self.availability.is_ordered(&manifest.header) {
+            // Too late to certify; a block that waits for it fetches it.
+            self.fetched(manifest.clone(), actions);
+            return;
+        }
+        let checking = self.checking_batches.contains_key(&id);
+        let own = manifest.header.author == from;
+        if own && !checking && self.bodies.is_stored(id) {
+            // Sent again because our signature was lost. What was checked is what we hold: the id
+            // says nothing of the shards that came with it this time.
+            actions.push(self.store_and_sign(id, from, Vec::new()));
+            return;
+        }
+        let Config {
+            chain,
+            epoch,
+            committee,
+            ..
+        } = &self.config;
+        let shaped =
+            own && admission::check_manifest(*chain, *epoch, committee.threshold, manifest);
+        if !shaped {
+            let what = "a batch that is not well formed";
+            actions.push(Action::Misbehaviour {
+                validator: from,
+                what,
+            });
+        } else if self.may_check(from) && !checking {
+            self.checking_batches.insert(id, from);
+            self.availability.expect(id, now);
+            let to = self.config.index;
+            actions.push(Action::Work(Work::CheckDispersal {
+                from,
+                to,
+                dispersal,
+            }));
+        }
+    }
+
     /// Whether one more batch of this author may wait for its check; it is sent again if not.
     pub(super) fn may_check(&self, author: ValidatorIndex) -> bool {
         let authors = self.checking_batches.values();
         authors.filter(|checking| **checking == author).count() < CHECKS_PER_AUTHOR_MAX
     }
 
-    pub(super) fn batch_checked(
+    pub(super) fn dispersal_checked(
         &mut self,
         from: ValidatorIndex,
-        id: BatchId,
-        batch: Arc<Batch>,
+        dispersal: Arc<Dispersal>,
         valid: bool,
         points: Vec<Option<Vec<Point>>>,
         actions: &mut Vec<Action>,
     ) {
+        let manifest = dispersal.manifest.clone();
+        let id = manifest.header.id();
         self.checking_batches.remove(&id);
         if !valid {
-            let what = "a batch with an invalid envelope";
+            let what = "a batch with an invalid envelope or shard";
             actions.push(Action::Misbehaviour {
                 validator: from,
                 what,
             });
             return;
         }
-        if self.availability.is_ordered(&batch.header) {
+        if self.availability.is_ordered(&manifest.header) {
             // Others certified it meanwhile; it must not come back as one that waits for that.
-            self.keep_ordered(id, batch, actions);
+            self.fetched(manifest, actions);
+            actions.push(Action::Durable {
+                writes: vec![Write::Dispersal(id, dispersal), Write::Ordered(id)],
+                then: Vec::new(),
+            });
             return;
         }
-        for (envelope, points) in batch.envelopes.iter().zip(points) {
+        for (envelope, points) in manifest.envelopes.iter().zip(points) {
             if let Some(points) = points {
-                self.points.insert(envelope.header.id(), points);
+                self.points.insert(envelope.id(), points);
             }
         }
-        self.keep_batch(id, batch.clone());
+        self.hold(id, manifest);
+        self.bodies.store(id);
         self.arrived(id);
-        actions.push(self.store_and_sign(id, batch));
+        actions.push(self.store_and_sign(id, from, vec![Write::Dispersal(id, dispersal)]));
+        if let Some(reference) = self.availability.certificate(id).cloned() {
+            self.want_body(&reference, actions);
+        }
     }
 
-    /// "Stored" leaves, or counts, only once the batch is durable.
-    pub(super) fn store_and_sign(&self, id: BatchId, batch: Arc<Batch>) -> Action {
+    /// "Stored" leaves, or counts, only once what we hold of the batch is durable.
+    fn store_and_sign(&self, id: BatchId, author: ValidatorIndex, writes: Vec<Write>) -> Action {
         let message = Stored::message(self.config.chain, id);
         let signer = self.config.index;
         let stored = Stored {
@@ -179,16 +179,12 @@ impl Sequencer {
             signer,
             signature: (self.config.sign)(&message),
         };
-        let to = batch.header.author;
         // The host gives a message to ourselves back as an input.
         let then = vec![Action::Send {
-            to,
+            to: author,
             message: Message::Stored(stored),
         }];
-        Action::Durable {
-            writes: vec![Write::Batch(id, batch)],
-            then,
-        }
+        Action::Durable { writes, then }
     }
 
     pub(super) fn stored(&mut self, now: u64, stored: &Stored, actions: &mut Vec<Action>) {
@@ -214,6 +210,8 @@ impl Sequencer {
     ) {
         let id = reference.header.id();
         if self.availability.certify(id, reference.clone(), now) {
+            // While agreement orders it, the bodies are rebuilt.
+            self.want_body(&reference, actions);
             let writes = vec![Write::Certificate(id, reference)];
             actions.push(Action::Durable {
                 writes,

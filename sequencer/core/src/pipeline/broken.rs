@@ -14,12 +14,11 @@ impl Sequencer {
 
     /// Makes our shares of a block that is only proposed.
     pub(super) fn release_early(&self, block: &Block, actions: &mut Vec<Action>) {
-        let placed = self.placed(block).into_iter().map(|placed| placed.envelope);
-        let of_lane = |envelope: &Arc<Envelope>| {
-            let header = &envelope.header;
+        let placed = self.placed(block).into_iter().map(|placed| placed.header);
+        let of_lane = |header: &Arc<EnvelopeHeader>| {
             header.is_sealed() && header.core.release == ReleaseRule::OnCommit
         };
-        let envelopes: Vec<Arc<Envelope>> = placed.filter(of_lane).collect();
+        let envelopes: Vec<Arc<EnvelopeHeader>> = placed.filter(of_lane).collect();
         if self.early_shares && !envelopes.is_empty() {
             let context = ShareContext {
                 block: block.id(),

@@ -42,6 +42,15 @@ impl Sequencer {
         let Some(malformed) = self.openings.opened(malformed).cloned() else {
             return;
         };
+        let block = self.queue.front().map(|front| &front.block);
+        let Some(bodies) = block.and_then(|block| self.bodies.of_block(block)) else {
+            return;
+        };
+        let held = bids.envelopes.iter().filter_map(|bid| {
+            let id = bid.id();
+            Some((id, self.held.get(&id)?.clone()))
+        });
+        let held = held.collect();
         let Some(front) = self.queue.front_mut() else {
             return;
         };
@@ -51,6 +60,8 @@ impl Sequencer {
             ledger: self.ledger.clone(),
             header,
             envelopes: front.ordered.clone().unwrap_or_default(),
+            bodies,
+            held,
             opened,
             bids,
             malformed,
@@ -59,15 +70,14 @@ impl Sequencer {
     }
 
     /// The bids of the auctions that this block closes, in the ledger's order.
-    pub(super) fn closing_bids(&self, header: &BlockHeader) -> Vec<Arc<Envelope>> {
+    pub(super) fn closing_bids(&self, header: &BlockHeader) -> Vec<Arc<EnvelopeHeader>> {
         let closing = self
             .ledger
             .closing(header.time, header.height, header.proposer);
         let bids = closing
             .into_iter()
             .flat_map(|auction| self.ledger.held_bids(auction));
-        bids.filter_map(|bid| self.held.get(&bid.id()).cloned())
-            .collect()
+        bids.map(|bid| Arc::new(bid.clone())).collect()
     }
 
     pub(super) fn executed_block(&mut self, result: ExecuteResult, actions: &mut Vec<Action>) {
@@ -93,17 +103,19 @@ impl Sequencer {
             self.roots.pop_first();
         }
         self.openings.forget(height);
-        for reference in &pending.block.batches {
-            self.drop_batch(reference.header.id());
-        }
-        self.forget_bids(height);
         let mut writes = done.writes;
+        writes.extend(self.inconsistent(&pending.block));
+        for reference in &pending.block.batches {
+            self.forget_batch(reference.header.id());
+        }
+        self.held.extend(done.held);
+        self.forget_bids();
         if height.0.is_multiple_of(SNAPSHOT_BLOCKS) {
             let ordered = self.ordered_at.remove(&height);
             writes.push(Write::Snapshot {
                 height,
                 ledger: self.ledger.clone(),
-                held: self.held_by_ledger(),
+                held: self.held.values().cloned().collect(),
                 ordered: ordered.unwrap_or_else(|| self.availability.ordered()),
             });
         }
@@ -120,26 +132,14 @@ impl Sequencer {
         actions.push(Action::Durable { writes, then });
     }
 
-    /// The sealed bids that the ledger holds: the same on every validator, whatever else it knows.
-    fn held_by_ledger(&self) -> Vec<Arc<Envelope>> {
-        let auctions = self.ledger.auctions();
-        let bids = auctions.flat_map(|auction| self.ledger.held_bids(auction.id));
-        bids.filter_map(|bid| self.held.get(&bid.id()).cloned())
-            .collect()
-    }
-
-    /// Forgets the bids of blocks up to `height` that the ledger holds no more, or never took.
-    pub(super) fn forget_bids(&mut self, height: Height) {
+    /// Forgets the bids that the ledger holds no more.
+    fn forget_bids(&mut self) {
         if self.held.is_empty() {
             return;
         }
-        let ahead = self.queue.iter().filter(|p| p.block.header.height > height);
-        let ahead = ahead.filter_map(|p| p.ordered.as_ref()).flatten();
-        let mut kept: BTreeSet<EnvelopeId> = ahead.map(|(p, _)| p.envelope.header.id()).collect();
-        for auction in self.ledger.auctions() {
-            let bids = self.ledger.held_bids(auction.id);
-            kept.extend(bids.iter().map(|bid| bid.id()));
-        }
+        let auctions = self.ledger.auctions();
+        let bids = auctions.flat_map(|auction| self.ledger.held_bids(auction.id));
+        let kept: BTreeSet<EnvelopeId> = bids.map(EnvelopeHeader::id).collect();
         self.held.retain(|id, _| kept.contains(id));
     }
 }

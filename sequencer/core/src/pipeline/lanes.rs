@@ -2,11 +2,14 @@
 
 use super::*;
 
+/// How far behind the newest final block the shares of one may still be on their way by themselves.
+const SHARES_COME_BLOCKS: u64 = 4;
+
 impl Sequencer {
     pub(super) fn start_lane(
         &mut self,
         context: ShareContext,
-        envelopes: Vec<Arc<Envelope>>,
+        envelopes: Vec<Arc<EnvelopeHeader>>,
         now: u64,
         actions: &mut Vec<Action>,
     ) {
@@ -18,7 +21,7 @@ impl Sequencer {
                 verdicts: Some(Vec::new()),
                 liars: Vec::new(),
             };
-            self.openings.finish(context, result, Vec::new(), None, 0);
+            self.openings.finish(context, result, None, 0);
         } else if height <= self.recovered_to {
             actions.push(Action::Fetch(Fetch::Openings { height, lane }));
         } else {
@@ -42,13 +45,18 @@ impl Sequencer {
         let envelopes = envelopes.to_vec();
         let points = envelopes
             .iter()
-            .map(|e| self.points.remove(&e.header.id()))
+            .map(|e| self.points.remove(&e.id()))
             .collect();
         actions.push(Action::Work(Work::Bundle {
             context,
             envelopes,
             points,
         }));
+        // The others have opened an old block long ago and send their shares no more; waiting for
+        // the repetition would cost its pause for every block that is caught up with.
+        if self.committed.0 > height.0 + SHARES_COME_BLOCKS {
+            actions.push(Action::Fetch(Fetch::Shares { height, lane }));
+        }
         self.attempt(height, lane, actions);
     }
 
@@ -62,12 +70,12 @@ impl Sequencer {
         let Some(envelopes) = self.openings.envelopes((height, lane)) else {
             return;
         };
-        let envelopes = envelopes.to_vec();
+        let count = envelopes.len();
         let block = self.queue.iter().find(|p| p.block.header.height == height);
         let (Some(block), Some(bundle)) = (block, record.bundle) else {
             return self.release(height, lane, actions);
         };
-        if envelopes.len() != record.verdicts.len() {
+        if count != record.verdicts.len() {
             return self.release(height, lane, actions);
         }
         let context = ShareContext {
@@ -75,13 +83,12 @@ impl Sequencer {
             height,
             lane,
         };
-        self.openings.reopen(bundle, record.evidence);
-        let verdicts = record.verdicts;
-        actions.push(Action::Work(Work::Decrypt {
-            context,
-            envelopes,
-            verdicts,
-        }));
+        self.openings.own(bundle);
+        let result = conclave_seal::OpenResult {
+            verdicts: Some(record.verdicts),
+            liars: Vec::new(),
+        };
+        self.openings.finish(context, result, record.evidence, 0);
     }
 
     pub(super) fn shares(&mut self, bundle: ShareBundle, actions: &mut Vec<Action>) {

@@ -33,6 +33,9 @@ impl Sequencer {
                 writes.push(Write::Block(block.clone(), certificate.clone()));
             }
             let missing = self.missing(&block, actions);
+            for reference in &block.batches {
+                self.want_body(reference, actions);
+            }
             self.queue.push_back(Pending {
                 id: block.id(),
                 block,
@@ -55,45 +58,39 @@ impl Sequencer {
         let mut missing = BTreeSet::new();
         for reference in &block.batches {
             let id = reference.header.id();
-            if !self.batches.contains_key(&id) {
+            if self.bodies.manifest(id).is_none() {
                 missing.insert(id);
                 let holders: Signers = reference.stored.signers;
-                actions.push(Action::Fetch(Fetch::Batch { id, holders }));
+                actions.push(Action::Fetch(Fetch::Manifest { id, holders }));
             }
         }
         missing
     }
 
-    /// A fetched batch is what its id says; the certificate vouches for its envelopes.
-    pub(super) fn fetched(&mut self, batch: Arc<Batch>, actions: &mut Vec<Action>) {
-        let id = batch.header.id();
-        if self.is_missing(id)
-            && admission::check_batch_shape(self.config.chain, self.config.epoch, &batch)
-        {
-            self.keep_ordered(id, batch, actions);
-        }
-    }
-
-    pub(super) fn is_missing(&self, id: BatchId) -> bool {
-        let mut pending = self.queue.iter();
-        pending.any(|pending| pending.missing.contains(&id))
-    }
-
-    /// Keeps the body of an ordered batch, which readers and peers will ask for.
-    pub(super) fn keep_ordered(
-        &mut self,
-        id: BatchId,
-        batch: Arc<Batch>,
-        actions: &mut Vec<Action>,
-    ) {
-        if self.is_missing(id) {
-            self.keep_batch(id, batch.clone());
+    /// A fetched manifest is what its id says; the certificate vouches for its envelopes.
+    pub(super) fn fetched(&mut self, manifest: Arc<Manifest>, actions: &mut Vec<Action>) {
+        let Config {
+            chain,
+            epoch,
+            committee,
+            ..
+        } = &self.config;
+        let id = manifest.header.id();
+        let Some(reference) = self.missing_reference(id).cloned() else {
+            return;
+        };
+        if admission::check_manifest(*chain, *epoch, committee.threshold, &manifest) {
+            self.hold(id, manifest);
             self.arrived(id);
+            self.want_body(&reference, actions);
         }
-        actions.push(Action::Durable {
-            writes: vec![Write::Batch(id, batch), Write::Ordered(id)],
-            then: Vec::new(),
-        });
+    }
+
+    /// What the block that waits for this batch says of it.
+    fn missing_reference(&self, id: BatchId) -> Option<&BatchRef> {
+        let mut waiting = self.queue.iter().filter(|p| p.missing.contains(&id));
+        let batches = &waiting.next()?.block.batches;
+        batches.iter().find(|batch| batch.header.id() == id)
     }
 
     pub(super) fn arrived(&mut self, id: BatchId) {
@@ -142,7 +139,7 @@ impl Sequencer {
         let envelopes: Vec<OrderedEnvelope<'_>> = placed
             .iter()
             .map(|p| OrderedEnvelope {
-                header: &p.envelope.header,
+                header: &p.header,
                 author: p.author,
             })
             .collect();
@@ -163,7 +160,7 @@ impl Sequencer {
         let mut finalised = Vec::new();
         let mut writes = Vec::new();
         for placed in &placed {
-            let id = placed.envelope.header.id();
+            let id = placed.header.id();
             if let Some(admitted) = self.mempool.remove(id) {
                 finalised.push((id, now.saturating_sub(admitted)));
                 writes.push(Write::Discharge(id));
@@ -181,18 +178,10 @@ impl Sequencer {
             .zip(&dispositions)
             .filter(|(placed, disposition)| {
                 disposition.is_accepted()
-                    && placed.envelope.header.is_sealed()
-                    && placed.envelope.header.core.release == ReleaseRule::OnCommit
+                    && placed.header.is_sealed()
+                    && placed.header.core.release == ReleaseRule::OnCommit
             });
-        let opening: Vec<Arc<Envelope>> = opening.map(|(p, _)| p.envelope.clone()).collect();
-        for (placed, disposition) in placed.iter().zip(&dispositions) {
-            if disposition.is_accepted()
-                && matches!(placed.envelope.header.core.release, ReleaseRule::AtClose(_))
-            {
-                self.held
-                    .insert(placed.envelope.header.id(), placed.envelope.clone());
-            }
-        }
+        let opening: Vec<Arc<EnvelopeHeader>> = opening.map(|(p, _)| p.header.clone()).collect();
         self.queue[at].ordered = Some(placed.into_iter().zip(dispositions).collect());
         self.start_lane(context, opening, now, actions);
         true
@@ -217,12 +206,12 @@ impl Sequencer {
         let mut placed = Vec::new();
         for reference in &block.batches {
             let id = reference.header.id();
-            let Some(batch) = self.batches.get(&id) else {
+            let Some(manifest) = self.bodies.manifest(id) else {
                 continue;
             };
-            for (position, envelope) in batch.envelopes.iter().enumerate() {
+            for (position, header) in manifest.envelopes.iter().enumerate() {
                 placed.push(PlacedEnvelope {
-                    envelope: Arc::new(envelope.clone()),
+                    header: Arc::new(header.clone()),
                     author: reference.header.author,
                     batch: id,
                     position: position as u32,

@@ -413,3 +413,36 @@ fn a_range_of_long_transactions_ends_at_its_bytes() {
     let auction = world.ledger.auction(outstanding[0]).expect("auction");
     assert_eq!(auction.intent.range.count(), fill);
 }
+
+/// A payer can sign one header in many ways, and neither the envelope's nor the batch's id binds
+/// the signature: an author that sent one variant to some validators and another to the rest would
+/// have split their ledgers, had the state held the signature of a bid.
+#[test]
+fn another_signature_of_the_same_bid_gives_the_same_state() {
+    let states = [1, 2].map(|variant| {
+        let mut world = World::with_market();
+        let id = world.intent();
+        let mut bid = world.bid(2, id, 35);
+        bid.header.signature = EdSignature([variant; 64]);
+        let executed = world.block(vec![bid]);
+        assert_eq!(executed.outcomes, [Outcome::Held]);
+        world.ledger.snapshot()
+    });
+    assert_eq!(states[0], states[1]);
+}
+
+/// A proof for a settled range is verified too, so a validator that joins has to fetch its
+/// contents: without them, one such submission stopped it.
+#[test]
+fn whatever_a_proof_may_be_verified_against_is_provable() {
+    let mut world = World::with_market();
+    let id = world.award(&[(3, 30)]);
+    let range = world.ledger.auction(id).expect("auction").intent.range;
+    let proof = world.proof(3, id, 50);
+    let executed = world.block(vec![proof]);
+    assert_eq!(executed.outcomes, [Outcome::Done]);
+    let auction = world.ledger.auction(id).expect("kept");
+    assert!(matches!(auction.phase, Phase::Settled(_)));
+    let provable = world.ledger.provable();
+    assert!(provable.iter().any(|(of, _)| *of == range));
+}

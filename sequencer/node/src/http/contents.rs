@@ -99,6 +99,7 @@ impl DeliveryReader {
         self.carried = Some((first_index, stream_digest.clone()));
         Ok(DeliveryView {
             malformed_evidence: None,
+            inconsistent_evidence: vec![],
             rollup: self.rollup.0,
             height: height.0,
             time_ms: 0,

@@ -79,6 +79,8 @@ impl Store {
                 reason: "there is no such directory".to_owned(),
             });
         }
+        // The mark of a file that is gone says nothing of the new one.
+        mark::take(path)?;
         let mut draft = path.as_os_str().to_owned();
         draft.push(".new");
         let draft = PathBuf::from(draft);
@@ -105,11 +107,18 @@ impl Store {
         }
         let mark = mark::take(path)?;
         let quick = mark.is_some_and(|mark| mark.length == length);
-        let store = match Self::open_file(path, !quick, mark) {
+        let opened = match Self::open_file(path, !quick, mark) {
             // Only the whole check can tell what a file with a damaged record is still good for.
-            Err(StoreError::Corrupted { .. }) if quick => Self::open_file(path, true, mark)?,
-            opened => opened?,
+            Err(StoreError::Corrupted { .. }) if quick => Self::open_file(path, true, mark),
+            opened => opened,
         };
+        if opened.is_err()
+            && let Some(mark) = &mark
+        {
+            // Or the next start would take an exchanged file for one after a crash.
+            mark::write(path, mark).map_err(|error| from_io(path, &error))?;
+        }
+        let store = opened?;
         store.check(identity)?;
         Ok(store)
     }

@@ -50,6 +50,16 @@ pub(super) fn take(store: &Path) -> Result<Option<Mark>, StoreError> {
         .map(|(mark, _)| mark))
 }
 
+/// Writes a mark, durably. Also puts one back that was taken for a file that then was not opened: what
+/// it says of the file stays true, and the next start must know it too.
+pub(super) fn write(store: &Path, mark: &Mark) -> io::Result<()> {
+    let path = path_of(store);
+    let mut file = File::create(&path)?;
+    file.write_all(&codec::encode(&(*mark, sum_of(mark))))?;
+    file.sync_all()?;
+    sync_directory(&path)
+}
+
 /// Writes the mark when it is dropped, if it was armed: after the file was closed.
 #[derive(Debug)]
 pub(super) struct Closing {
@@ -72,12 +82,7 @@ impl Closing {
 
     fn write(&self, safety: Digest) -> io::Result<()> {
         let length = fs::metadata(&self.store)?.len();
-        let mark = Mark { length, safety };
-        let path = path_of(&self.store);
-        let mut file = File::create(&path)?;
-        file.write_all(&codec::encode(&(mark, sum_of(&mark))))?;
-        file.sync_all()?;
-        sync_directory(&path)
+        write(&self.store, &Mark { length, safety })
     }
 }
 

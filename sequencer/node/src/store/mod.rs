@@ -12,9 +12,9 @@
 //! - Nobody is told "durable" before the file was synced.
 //! - After a failed write nothing is accepted any more ([`StoreError::Stopped`]) and the owner is
 //!   told: what is on disk is then unknown until the file is opened again.
-//! - Every value carries a checksum ([`record`]) that every read looks at. A value that does not fit
+//! - Every value carries a checksum (`record.rs`) that every read looks at. A value that does not fit
 //!   its checksum stops the store for good: no later write is accepted.
-//! - After an orderly stop ([`mark`]) a start relies on these; after any other, it checks all of the
+//! - After an orderly stop (`mark.rs`) a start relies on these; after any other, it checks all of the
 //!   file first.
 //! - Keys are big-endian ([`keys`]), so that a range of keys is a range of heights.
 //!

@@ -31,8 +31,12 @@ tables! {
     BlockHeights = "block-heights";
     /// Blocks not committed yet, by height and block id.
     PendingBlocks = "pending-blocks";
-    /// Bodies, by batch id.
+    /// Manifest and own shards of a batch, by batch id.
+    Dispersals = "dispersals";
+    /// Batches with their bodies, by batch id.
     Batches = "batches";
+    /// What shows that a batch has no bodies, by batch id.
+    Inconsistent = "inconsistent";
     /// Batches that are not ordered yet: their certificate, or nothing, by batch id.
     Unordered = "unordered";
     /// What became of an envelope, by envelope id.

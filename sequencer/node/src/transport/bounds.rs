@@ -10,13 +10,14 @@ pub const CONSENSUS_FRAME_BYTES_MAX: usize = PROPOSAL_BYTES_MAX + ENVELOPE_SLACK
 /// Bytes of one frame of shares or openings: 32 full batches of 1,024 envelopes have 1 MiB of
 /// share points for each key share of the sender. Senders of more key shares split.
 pub const SHARES_FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes of one dispersal frame: a batch.
-pub const DISPERSAL_FRAME_BYTES_MAX: usize = BATCH_BYTES_MAX + ENVELOPE_SLACK_BYTES;
+/// Bytes of one dispersal frame: a manifest, which is smaller than the batch, and the receiver's
+/// shards; all n of them, should it hold so many, are less than three times the bodies.
+pub const DISPERSAL_FRAME_BYTES_MAX: usize = 4 * BATCH_BYTES_MAX;
 /// Bytes of one request: lists of ids and ranges.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of one response: a batch, or several blocks with their certificates. Larger things are
-/// asked for in parts.
-pub const RESPONSE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of one response: one validator's shards of a batch, or several blocks with their
+/// certificates. Larger things are asked for in parts.
+pub const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Consensus frames that wait for one peer; then the oldest goes. A view makes a handful.
 pub const CONSENSUS_QUEUE_FRAMES_MAX: usize = 1024;

@@ -35,10 +35,11 @@ pub struct Timing {
     pub keep_alive: Duration,
     /// Silence after which a connection counts as lost.
     pub idle: Duration,
-    /// For TLS and Hello together.
+    /// For TLS and Hello together. Packets of an attempt that begins while a link is cut are
+    /// repeated at doubling intervals, so a long one would find the link healed late.
     pub handshake: Duration,
     /// Before the first attempt to connect again; doubles up to `back_off_max`. Each wait is drawn
-    /// from its upper half.
+    /// from its upper half. Both together bound how long a healed link stays unused.
     pub back_off: Duration,
     pub back_off_max: Duration,
     /// How long a punished peer is kept out the first time; doubles up to `cool_down_max`, and
@@ -54,9 +55,9 @@ impl Default for Timing {
         Self {
             keep_alive: Duration::from_secs(2),
             idle: Duration::from_secs(10),
-            handshake: Duration::from_secs(5),
+            handshake: Duration::from_millis(1_500),
             back_off: Duration::from_millis(100),
-            back_off_max: Duration::from_secs(5),
+            back_off_max: Duration::from_millis(500),
             cool_down: Duration::from_secs(2),
             cool_down_max: Duration::from_secs(600),
             flush: Duration::from_secs(2),

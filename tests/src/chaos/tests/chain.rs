@@ -82,7 +82,7 @@ impl Chain {
     }
 
     /// The next block, final, as delivered.
-    pub(super) fn extend(&mut self, envelopes: &[Envelope]) -> DeliveryView {
+    pub(super) fn extend(&mut self, envelopes: &[&Envelope]) -> DeliveryView {
         let block = self.block(envelopes);
         let headers: Vec<_> = envelopes.iter().map(|envelope| &envelope.header).collect();
         let opened = self.open(&block, &headers);
@@ -105,6 +105,7 @@ impl Chain {
             first_index: self.next_index,
             envelopes: views.collect(),
             malformed_evidence: None,
+            inconsistent_evidence: vec![],
             stream_digest: Digest::ZERO.to_string(),
             block: Some(self.certify(&block)),
         };
@@ -126,12 +127,13 @@ impl Chain {
             first_index: 0,
             envelopes: Vec::new(),
             malformed_evidence: None,
+            inconsistent_evidence: vec![],
             stream_digest: Digest::ZERO.to_string(),
             block: Some(self.certify(&twin)),
         }
     }
 
-    fn block(&self, envelopes: &[Envelope]) -> Block {
+    fn block(&self, envelopes: &[&Envelope]) -> Block {
         let chain = self.genesis.chain_id();
         let ids: Vec<_> = envelopes
             .iter()

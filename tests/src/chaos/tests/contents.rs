@@ -33,11 +33,7 @@ fn verdict(mut contents: Contents, promised: &[&Envelope]) -> (u64, u64, Vec<&'s
 fn what_was_acknowledged_and_delivered_at_every_validator_is_fine() {
     let mut chain = Chain::new();
     let (a, b) = (chain.envelope(), chain.envelope());
-    let views = [
-        chain.extend(&[a.clone()]),
-        chain.extend(&[]),
-        chain.extend(&[b.clone()]),
-    ];
+    let views = [chain.extend(&[&a]), chain.extend(&[]), chain.extend(&[&b])];
     let mut contents = contents(&chain);
     for view in &views {
         contents.take(0, view);
@@ -52,7 +48,7 @@ fn what_was_acknowledged_and_delivered_at_every_validator_is_fine() {
 fn an_envelope_missing_at_one_validator_is_lost() {
     let mut chain = Chain::new();
     let (a, never) = (chain.envelope(), chain.envelope());
-    let view = chain.extend(&[a.clone()]);
+    let view = chain.extend(&[&a]);
     let mut contents = contents(&chain);
     contents.take(0, &view);
     contents.take(1, &view);
@@ -63,7 +59,7 @@ fn an_envelope_missing_at_one_validator_is_lost() {
 fn an_envelope_opened_twice_is_found() {
     let mut chain = Chain::new();
     let a = chain.envelope();
-    let views = [chain.extend(&[a.clone()]), chain.extend(&[a.clone()])];
+    let views = [chain.extend(&[&a]), chain.extend(&[&a])];
     let mut contents = contents(&chain);
     views.iter().for_each(|view| contents.take(0, view));
     assert_eq!(verdict(contents, &[&a]), (0, 0, vec!["no loss"]));
@@ -73,7 +69,7 @@ fn an_envelope_opened_twice_is_found() {
 fn an_opening_without_a_final_block_is_early() {
     let mut chain = Chain::new();
     let a = chain.envelope();
-    let mut view = chain.extend(&[a.clone()]);
+    let mut view = chain.extend(&[&a]);
     let other = chain.extend(&[]);
     // Without any block; with a certificate of another one; said, and no block served.
     let mut without = view.clone();
@@ -98,7 +94,7 @@ fn an_opening_without_a_final_block_is_early() {
 fn an_opening_named_at_a_block_that_does_not_order_it_is_early() {
     let mut chain = Chain::new();
     let (a, stranger) = (chain.envelope(), chain.envelope());
-    let view = chain.extend(&[a]);
+    let view = chain.extend(&[&a]);
     let mut contents = contents(&chain);
     contents.take(0, &view);
     contents.said_open(0, stranger.header.id(), Height(1), view.block.as_ref());
@@ -109,7 +105,7 @@ fn an_opening_named_at_a_block_that_does_not_order_it_is_early() {
 fn an_envelope_left_out_of_a_delivery_is_found() {
     let mut chain = Chain::new();
     let (a, b) = (chain.envelope(), chain.envelope());
-    let mut view = chain.extend(&[a, b]);
+    let mut view = chain.extend(&[&a, &b]);
     view.envelopes.pop();
     let mut contents = contents(&chain);
     contents.take(0, &view);

@@ -373,6 +373,7 @@ impl Inner {
             self.links.insert((delivery.rollup, height), link);
             let view = DeliveryView {
                 malformed_evidence: None,
+                inconsistent_evidence: vec![],
                 rollup: delivery.rollup.0,
                 height: height.0,
                 time_ms: time.0,

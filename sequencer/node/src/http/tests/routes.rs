@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use conclave_sdk::api::*;
-use conclave_types::{Amount, codec};
+use conclave_types::codec;
 use serde_json::Value;
 
 use super::chain::{Chain, PAYER, PROVER, envelope};
@@ -427,7 +427,9 @@ async fn provers_and_accounts_show_their_money_and_it_adds_up() {
         totals.other,
     ];
     assert_eq!(parts.iter().sum::<u64>(), totals.total);
-    assert_eq!((totals.total, totals.bonds), (4_000_000, Amount(50_000).0));
+    // The prover's bond, and those of four validators.
+    let bonds = 50_000 + 4 * 1_000_000;
+    assert_eq!((totals.total, totals.bonds), (8_000_000, bonds));
 }
 
 #[tokio::test]
