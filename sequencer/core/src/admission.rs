@@ -61,8 +61,8 @@ fn check_kind(header: &EnvelopeHeader) -> Result<(), Refusal> {
     }
 }
 
-/// Checks the payers' signatures and the seals of many envelopes at once. CPU-heavy.
-pub fn check_signatures(scheme: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<bool> {
+/// Checks the payers' signatures of many envelopes at once. CPU-heavy.
+pub(crate) fn check_payers(envelopes: &[&EnvelopeHeader]) -> Vec<bool> {
     let digests: Vec<Digest> = envelopes.iter().map(|h| h.signing_digest()).collect();
     let items: Vec<ed::EdItem<'_>> = envelopes
         .iter()
@@ -77,6 +77,12 @@ pub fn check_signatures(scheme: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) 
     for failed in ed::verify_batch(&items) {
         verdicts[failed] = false;
     }
+    verdicts
+}
+
+/// Checks the payers' signatures and the seals of many envelopes at once. CPU-heavy.
+pub fn check_signatures(scheme: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<bool> {
+    let mut verdicts = check_payers(envelopes);
     // A seal costs more than a signature, so only signed ones are looked at.
     let sealed: Vec<usize> = (0..envelopes.len())
         .filter(|i| verdicts[*i] && envelopes[*i].is_sealed())

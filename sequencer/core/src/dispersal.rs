@@ -64,7 +64,8 @@ pub(crate) fn is_complete(
             .all(|shard| shard.is_proven(shape, &dispersal.manifest.header.shards))
 }
 
-/// Rebuilds a batch from the shards of several validators.
+/// Rebuilds a batch from the shards of several validators, each of its own place: a sender that
+/// passes on what another one holds would leave the askers short for ever.
 pub(crate) fn rebuild(
     coder: &mut Coder,
     committee: &Committee,
@@ -79,7 +80,9 @@ pub(crate) fn rebuild(
     let mut liars = Vec::new();
     sent.retain(|(sender, shards)| {
         let root = &manifest.header.shards;
-        let honest = shards.iter().all(|shard| shard.is_proven(shape, root));
+        let places = committee.share_positions(*sender).map(|at| at as u64);
+        let honest = places.eq(shards.iter().map(Shard::position))
+            && shards.iter().all(|shard| shard.is_proven(shape, root));
         if !honest {
             liars.push(*sender);
         }

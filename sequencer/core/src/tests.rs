@@ -61,13 +61,14 @@ fn signers() -> Signers {
 /// A batch of validator 1 with one plain envelope.
 fn batch(sequence: u64, body: &[u8]) -> Arc<Batch> {
     let chain = genesis().chain_id();
-    let envelope = Envelope {
+    let payer = key(200);
+    let mut envelope = Envelope {
         header: EnvelopeHeader {
             core: EnvelopeCore {
                 chain,
                 epoch: Epoch(0),
                 rollup: RollupId::SYSTEM,
-                payer: AccountId(Digest::ZERO),
+                payer: payer.account(),
                 sequence: Sequence(1),
                 expiry: Height(1_000),
                 release: ReleaseRule::OnCommit,
@@ -80,6 +81,7 @@ fn batch(sequence: u64, body: &[u8]) -> Arc<Batch> {
         },
         body: body.to_vec(),
     };
+    envelope.header.signature = payer.sign(&envelope.header.signing_digest());
     let envelopes = vec![envelope];
     let codeword = Coder::default().disperse(committee().threshold, &envelopes);
     let header = BatchHeader {
@@ -475,6 +477,11 @@ fn a_batch_fetched_for_a_final_block_is_written_and_not_as_an_unordered_one() {
     let mut node = Node::new();
     let late = batch(1, b"late");
     node.commit(block(1, vec![certified(&late)], node.root));
+    // Its id does not bind the payers' signatures, and readers of the contents are shown them.
+    let mut forged = late.manifest();
+    forged.envelopes[0].signature = EdSignature([1; 64]);
+    let forged = Input::Manifest(Arc::new(forged));
+    assert_eq!(asked(&node.sequencer.handle(1, forged), &late), None);
     let manifest = Arc::new(late.manifest());
     let fetched = node.sequencer.handle(1, Input::Manifest(manifest));
     assert_eq!(asked(&fetched, &late), Some(signers()));
@@ -505,34 +512,38 @@ fn bodies_are_asked_for_as_soon_as_the_batch_is_certified() {
     assert_eq!(asked(&node.checked(&other), &other), Some(signers()));
 }
 
-/// A holder that answers with something else costs one more question, and is never asked again.
+/// A holder that answers with something else costs one more question, and is never asked again. So
+/// does one that passes on another holder's shards: proven as they are, they are never enough.
 #[test]
 fn a_holder_that_sends_a_false_shard_is_named_and_others_are_asked() {
-    let mut node = Node::new();
     let wanted = batch(1, b"wanted");
-    let id = wanted.header.id();
-    node.dispersed(&wanted);
-    node.checked(&wanted);
-    node.give(Message::Certified(certified(&wanted)));
-    node.commit(block(1, vec![certified(&wanted)], node.root));
-    let mut lie = from(1, &wanted);
-    lie.1[0].bytes[0] ^= 1;
-    let rebuilt = node.rebuilt(id, vec![lie, from(2, &wanted)]);
-    let liars: Vec<u16> = rebuilt
-        .iter()
-        .filter_map(|action| match action {
-            Action::Misbehaviour { validator, .. } => Some(validator.0),
-            _ => None,
-        })
-        .collect();
-    assert_eq!((liars, whole(&rebuilt)), (vec![1], vec![]));
-    let tick = node.sequencer.handle(200, Input::Tick);
-    let mut others = Signers::default();
-    others.insert(ValidatorIndex(2));
-    others.insert(ValidatorIndex(3));
-    assert_eq!(asked(&tick, &wanted), Some(others));
-    let rebuilt = node.rebuilt(id, vec![from(2, &wanted), from(3, &wanted)]);
-    assert_eq!(whole(&rebuilt), [wanted]);
+    let mut changed = from(1, &wanted);
+    changed.1[0].bytes[0] ^= 1;
+    let borrowed = (ValidatorIndex(1), from(2, &wanted).1);
+    for lie in [changed, borrowed] {
+        let mut node = Node::new();
+        let id = wanted.header.id();
+        node.dispersed(&wanted);
+        node.checked(&wanted);
+        node.give(Message::Certified(certified(&wanted)));
+        node.commit(block(1, vec![certified(&wanted)], node.root));
+        let rebuilt = node.rebuilt(id, vec![lie, from(2, &wanted)]);
+        let liars: Vec<u16> = rebuilt
+            .iter()
+            .filter_map(|action| match action {
+                Action::Misbehaviour { validator, .. } => Some(validator.0),
+                _ => None,
+            })
+            .collect();
+        assert_eq!((liars, whole(&rebuilt)), (vec![1], vec![]));
+        let tick = node.sequencer.handle(200, Input::Tick);
+        let mut others = Signers::default();
+        others.insert(ValidatorIndex(2));
+        others.insert(ValidatorIndex(3));
+        assert_eq!(asked(&tick, &wanted), Some(others));
+        let rebuilt = node.rebuilt(id, vec![from(2, &wanted), from(3, &wanted)]);
+        assert_eq!(whole(&rebuilt), [wanted.clone()]);
+    }
 }
 
 /// A dispersal is signed for only with all of our shards, each proven.

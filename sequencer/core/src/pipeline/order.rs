@@ -67,7 +67,8 @@ impl Sequencer {
         missing
     }
 
-    /// A fetched manifest is what its id says; the certificate vouches for its envelopes.
+    /// A fetched manifest is what its id says, and the certificate vouches for its envelopes, but
+    /// for the payers' signatures, which no id binds: whoever serves it could have exchanged them.
     pub(super) fn fetched(&mut self, manifest: Arc<Manifest>, actions: &mut Vec<Action>) {
         let Config {
             chain,
@@ -79,7 +80,9 @@ impl Sequencer {
         let Some(reference) = self.missing_reference(id).cloned() else {
             return;
         };
-        if admission::check_manifest(*chain, *epoch, committee.threshold, &manifest) {
+        let fits = admission::check_manifest(*chain, *epoch, committee.threshold, &manifest);
+        let headers: Vec<_> = manifest.envelopes.iter().collect();
+        if fits && !admission::check_payers(&headers).contains(&false) {
             self.hold(id, manifest);
             self.arrived(id);
             self.want_body(&reference, actions);
