@@ -120,12 +120,12 @@ fn exactly_once(contents: &[DeliveryView], receipts: &[Acknowledged]) {
 }
 
 async fn conserved(network: &Network) {
-    let allocated: u64 = network
-        .genesis()
-        .allocations
-        .iter()
-        .map(|allocation| allocation.balance.0 + allocation.fees.0)
-        .sum();
+    let genesis = network.genesis();
+    let accounts = genesis.allocations.iter();
+    let accounts = accounts.map(|allocation| allocation.balance.0 + allocation.fees.0);
+    let weights = genesis.validators.iter().map(|v| u64::from(v.weight));
+    let bonds = weights.map(|weight| weight * genesis.consensus.validator_bond.0);
+    let allocated = accounts.chain(bonds).sum::<u64>();
     for node in 0..VALIDATORS {
         let totals = network.node(node).totals().await.expect("totals");
         let parts = [
