@@ -95,6 +95,7 @@ impl Network {
             payload: Digest::ZERO,
             ledger_height: Height(0),
             ledger_root: root,
+            next_epoch: None,
         };
         Self {
             members,
@@ -258,6 +259,7 @@ impl Network {
                     payload: Block::payload_digest(&batches),
                     ledger_height,
                     ledger_root,
+                    next_epoch: None,
                     ..self.tip
                 };
                 let block = Arc::new(Block { header, batches });

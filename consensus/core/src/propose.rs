@@ -110,6 +110,7 @@ impl Engine {
             payload: Block::payload_digest(&batches),
             ledger_height,
             ledger_root,
+            next_epoch: None,
         };
         let Some(vote) = self.safety.prepare(&header, &justify, timeout.as_ref()) else {
             return;

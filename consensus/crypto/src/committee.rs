@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use conclave_types::{
-    AccountId, BlsPublicKey, Digest, Epoch, Genesis, GenesisError, ShareIndex, SignatureSet,
-    Signers, Threshold, TransportKey, ValidatorIndex, limits,
+    AccountId, BlsPublicKey, Digest, Epoch, EpochSetup, Genesis, GenesisError, ShareIndex,
+    SignatureSet, Signers, Threshold, TransportKey, ValidatorIndex, limits,
 };
 
 use crate::ed::{self, EdItem};
@@ -44,12 +44,18 @@ impl Committee {
     /// The first epoch's committee, after [`Genesis::check`].
     pub fn from_genesis(genesis: &Genesis) -> Result<Self, CommitteeError> {
         genesis.check()?;
-        let validators = genesis.validators.len();
+        Self::of_epoch(&genesis.first_epoch())
+    }
+
+    /// An epoch's committee. Slots of weight 0 are strangers to it.
+    pub fn of_epoch(setup: &EpochSetup) -> Result<Self, CommitteeError> {
+        let threshold = setup.threshold().map_err(GenesisError::Threshold)?;
+        let validators = setup.validators.len();
         if validators > limits::VALIDATORS_MAX {
             return Err(CommitteeError::Size { validators });
         }
         let mut next = 0;
-        let members = genesis.validators.iter().map(|validator| {
+        let members = setup.validators.iter().map(|validator| {
             let shares = next..next + validator.weight;
             next = shares.end;
             Member {
@@ -61,9 +67,9 @@ impl Committee {
             }
         });
         Ok(Self {
-            epoch: Epoch(0),
+            epoch: setup.epoch,
             members: members.collect(),
-            threshold: genesis.threshold().map_err(GenesisError::Threshold)?,
+            threshold,
         })
     }
 
@@ -94,9 +100,12 @@ impl Committee {
 
     /// The weight of a set; `None` when it names a stranger.
     pub fn weight_of(&self, signers: &Signers) -> Option<u16> {
-        signers.iter().try_fold(0, |sum, index| {
-            self.member(index).map(|member| sum + member.weight)
-        })
+        signers
+            .iter()
+            .try_fold(0, |sum, index| match self.weight(index) {
+                0 => None,
+                weight => Some(sum + weight),
+            })
     }
 
     /// Whether the set is of members only and weighs 2f+1.

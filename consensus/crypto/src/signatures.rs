@@ -2,7 +2,7 @@
 
 use blst::BLST_ERROR;
 use blst::min_sig::{AggregatePublicKey, AggregateSignature, PublicKey, Signature};
-use conclave_types::{BlsSignature, Digest, Genesis, Signers, ValidatorIndex};
+use conclave_types::{BlsSignature, Digest, Signers, ValidatorIndex, ValidatorInfo};
 
 use crate::bls::{BlsKey, BlsSecret, TAG, decode_signature};
 
@@ -61,8 +61,8 @@ impl BlsCommittee {
     /// A committee that only verifies, for light clients and followers.
     ///
     /// Checks every key's proof of possession, about a millisecond each.
-    pub fn verifier(genesis: &Genesis) -> Result<Self, BlsCommitteeError> {
-        let keys = genesis.validators.iter().map(|validator| {
+    pub fn verifier(validators: &[ValidatorInfo]) -> Result<Self, BlsCommitteeError> {
+        let keys = validators.iter().map(|validator| {
             BlsKey::decode_with_possession(&validator.bls_key, &validator.bls_possession)
                 .ok_or_else(|| BlsCommitteeError::Possession {
                     name: validator.name.clone(),
@@ -75,12 +75,15 @@ impl BlsCommittee {
     }
 
     /// A committee with this node's key, which must be a member's.
-    pub fn signer(genesis: &Genesis, secret: BlsSecret) -> Result<Self, BlsCommitteeError> {
+    pub fn signer(
+        validators: &[ValidatorInfo],
+        secret: BlsSecret,
+    ) -> Result<Self, BlsCommitteeError> {
         let public = secret.public();
-        if !genesis.validators.iter().any(|v| v.bls_key == public) {
+        if !validators.iter().any(|v| v.bls_key == public) {
             return Err(BlsCommitteeError::Stranger);
         }
-        let verifier = Self::verifier(genesis)?;
+        let verifier = Self::verifier(validators)?;
         Ok(Self {
             secret: Some(secret),
             ..verifier

@@ -120,23 +120,24 @@ fn points_outside_the_subgroup_are_refused() {
 fn a_rogue_key_without_possession_is_refused() {
     let secrets = secrets(4);
     let mut genesis = genesis(&secrets, &[1, 1, 1, 1]);
-    assert!(BlsCommittee::verifier(&genesis).is_ok());
+    assert!(BlsCommittee::verifier(&genesis.validators).is_ok());
     // Somebody else's proof, under another key.
     genesis.validators[3].bls_possession = genesis.validators[2].bls_possession;
-    let refused = BlsCommittee::verifier(&genesis).err();
+    let refused = BlsCommittee::verifier(&genesis.validators).err();
     assert_eq!(
         refused,
         Some(BlsCommitteeError::Possession { name: "v3".into() })
     );
     let stranger = BlsSecret::from_seed(&[9; 32]);
-    let refused = BlsCommittee::signer(&genesis, stranger).err();
+    let refused = BlsCommittee::signer(&genesis.validators, stranger).err();
     assert_eq!(refused, Some(BlsCommitteeError::Stranger));
 }
 
 #[test]
 fn aggregates_stand_for_exactly_their_signers_and_messages() {
     let secrets = secrets(4);
-    let committee = BlsCommittee::verifier(&genesis(&secrets, &[1, 1, 1, 1])).expect("valid");
+    let committee =
+        BlsCommittee::verifier(&genesis(&secrets, &[1, 1, 1, 1]).validators).expect("valid");
     let (one, two) = (message(1), message(2));
     let signatures: Vec<_> = secrets[..3]
         .iter()
@@ -182,7 +183,8 @@ fn members_with_opposite_keys_do_not_spoil_a_certificate() {
         out
     };
     secrets[3] = BlsSecret::from_bytes(&order_minus).expect("a scalar");
-    let committee = BlsCommittee::verifier(&genesis(&secrets, &[1, 1, 1, 1])).expect("valid");
+    let committee =
+        BlsCommittee::verifier(&genesis(&secrets, &[1, 1, 1, 1]).validators).expect("valid");
     let (one, two) = (message(1), message(2));
     let signatures = [
         secrets[0].sign(&one),

@@ -52,7 +52,7 @@ impl Fixture {
         Self {
             chain: genesis.chain_id(),
             committee: Committee::from_genesis(&genesis).expect("3f+1"),
-            bls: BlsCommittee::verifier(&genesis).expect("valid keys"),
+            bls: BlsCommittee::verifier(&genesis.validators).expect("valid keys"),
             secrets,
         }
     }
@@ -151,6 +151,7 @@ impl Fixture {
             payload: Block::payload_digest(&[]),
             ledger_height: Height(0),
             ledger_root: Digest::ZERO,
+            next_epoch: None,
         }
     }
 

@@ -38,6 +38,9 @@ pub struct BlockHeader {
     /// The height whose ledger root this header names, a few blocks back.
     pub ledger_height: Height,
     pub ledger_root: Digest,
+    /// On an epoch's last block, and on no other: the digest of the next epoch's
+    /// [`EpochSetup`](crate::EpochSetup).
+    pub next_epoch: Option<Digest>,
 }
 
 /// A header and the batches it orders, by reference.

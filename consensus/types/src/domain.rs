@@ -39,6 +39,8 @@ domains! {
     Block = "block";
     /// The list of batch references inside a block's header.
     BlockPayload = "block-payload";
+    /// What an epoch's last block says of the next one: its committee and sealing key.
+    EpochSetup = "epoch-setup";
     /// Prepare votes, first phase.
     PrepareVote = "prepare-vote";
     /// Commit votes, second phase.

@@ -4,8 +4,8 @@ use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, Amount, BlockTime, BlsPublicKey, BlsSignature, ChainId, Digest, Point, Threshold,
-    ThresholdError, TransportKey, codec, limits,
+    AccountId, Amount, BlockTime, BlsPublicKey, BlsSignature, ChainId, Digest, Epoch, EpochSetup,
+    Point, Threshold, ThresholdError, TransportKey, codec, limits,
 };
 
 /// One member of the committee.
@@ -67,6 +67,17 @@ pub struct ConsensusParameters {
     /// What of a forfeited bond goes to the first who reports it, in hundredths; the rest goes to
     /// the insurance pool. Small, so that reporting oneself saves little.
     pub reporter_percent: u8,
+    /// How many heights an epoch lasts at least; 0 for a chain that keeps its first committee and
+    /// sealing key for ever.
+    pub epoch_blocks: u64,
+    /// For how many heights of an epoch envelopes sealed to the key of the epoch before are still
+    /// ordered.
+    pub grace_blocks: u64,
+    /// Heights that each phase of the next epoch's key generation stays open for those who have not
+    /// spoken.
+    pub keygen_phase_blocks: u64,
+    /// How long the bond of a validator that left stays locked at least, in block time.
+    pub unbonding_ms: u64,
 }
 
 /// What ordering costs.
@@ -152,6 +163,10 @@ impl Default for ConsensusParameters {
             order_deadline_blocks: 200,
             validator_bond: Amount(1_000_000),
             reporter_percent: 10,
+            epoch_blocks: 10_000,
+            grace_blocks: 200,
+            keygen_phase_blocks: 50,
+            unbonding_ms: 24 * 3_600_000,
         }
     }
 }
@@ -193,6 +208,15 @@ impl Genesis {
     /// The chain id: the digest of the canonical encoding.
     pub fn chain_id(&self) -> ChainId {
         ChainId::of_genesis(&codec::encode(self))
+    }
+
+    /// The committee and the sealing key that the chain starts with.
+    pub fn first_epoch(&self) -> EpochSetup {
+        EpochSetup {
+            epoch: Epoch(0),
+            validators: self.validators.clone(),
+            sealing: self.sealing.clone(),
+        }
     }
 
     /// n, f and the quorum of the committee.

@@ -16,6 +16,7 @@ pub mod codec;
 mod digest;
 mod domain;
 mod envelope;
+mod epoch;
 mod genesis;
 mod ids;
 mod keys;
@@ -44,6 +45,7 @@ pub use domain::Domain;
 pub use envelope::{
     Bucket, Envelope, EnvelopeCore, EnvelopeHeader, EnvelopeId, Payload, ReleaseRule, SealedKey,
 };
+pub use epoch::EpochSetup;
 pub use genesis::{
     Allocation, ConsensusParameters, FeeParameters, Genesis, GenesisError, MarketParameters,
     SealingKey, ValidatorInfo,

@@ -239,6 +239,7 @@ impl Byzantine {
             payload: Block::payload_digest(&batches),
             ledger_height: Height(0),
             ledger_root: Digest::ZERO,
+            next_epoch: None,
         };
         let message =
             VoteKind::Prepare.message(self.chain, Epoch(0), view, header.height, header.id());

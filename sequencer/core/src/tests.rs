@@ -131,6 +131,7 @@ fn block(height: u64, batches: Vec<BatchRef>, root: Digest) -> Arc<Block> {
         payload: Block::payload_digest(&batches),
         ledger_height: Height(0),
         ledger_root: root,
+        next_epoch: None,
     };
     Arc::new(Block { header, batches })
 }

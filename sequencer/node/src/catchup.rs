@@ -236,6 +236,7 @@ mod tests {
                 payload: Digest::ZERO,
                 ledger_height: Height(0),
                 ledger_root: Digest::ZERO,
+                next_epoch: None,
             },
             batches: Vec::new(),
         };

@@ -142,7 +142,7 @@ impl Node {
         let own = committee
             .by_transport_key(&config.keys.transport.transport_key())
             .ok_or(NodeError::Stranger)?;
-        let signatures = Arc::new(BlsCommittee::signer(&genesis, config.keys.bls)?);
+        let signatures = Arc::new(BlsCommittee::signer(&genesis.validators, config.keys.bls)?);
         let weights: Vec<u16> = committee
             .members()
             .iter()

@@ -89,7 +89,7 @@ impl Keys {
         let scheme = |own| Tdh2::new(&genesis.sealing, &weights, own, [7; 32]).expect("valid keys");
         let keys = committee.indices().zip(bls.into_iter().zip(shares));
         let identities = keys.map(|(index, (bls, shares))| {
-            let signer = BlsCommittee::signer(genesis, bls).expect("valid keys");
+            let signer = BlsCommittee::signer(&genesis.validators, bls).expect("valid keys");
             let signatures: Arc<dyn Signatures> = Arc::new(signer);
             let seal: Arc<dyn SealScheme> = Arc::new(scheme(Some((index, shares))));
             let receipts = receipts_seed(seed, usize::from(index.0));

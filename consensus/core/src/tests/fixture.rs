@@ -202,6 +202,7 @@ pub(super) fn block(view: u64, proposer: u16, justify: &QuorumCertificate) -> Bl
             payload: Block::payload_digest(&[]),
             ledger_height: Height(0),
             ledger_root: Digest::ZERO,
+            next_epoch: None,
         },
         batches: vec![],
     }

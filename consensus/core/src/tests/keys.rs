@@ -23,7 +23,7 @@ fn four_real_keys_commit_and_a_client_verifies_the_certificate() {
     let committee = Committee::from_genesis(&genesis).expect("3f+1");
     let chain = genesis.chain_id();
     let engine = |(index, secret)| {
-        let signatures = BlsCommittee::signer(&genesis, secret).expect("a member");
+        let signatures = BlsCommittee::signer(&genesis.validators, secret).expect("a member");
         let config = EngineConfig {
             chain,
             committee: committee.clone(),
@@ -84,7 +84,7 @@ fn four_real_keys_commit_and_a_client_verifies_the_certificate() {
         }
     }
     assert_eq!(committed.len(), 4, "one block, at each of the four");
-    let verifier = BlsCommittee::verifier(&genesis).expect("valid keys");
+    let verifier = BlsCommittee::verifier(&genesis.validators).expect("valid keys");
     let client = Verifier {
         chain,
         committee: &committee,

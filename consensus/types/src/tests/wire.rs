@@ -79,6 +79,7 @@ fn block() -> Block {
             payload: Block::payload_digest(&batches),
             ledger_height: Height(5),
             ledger_root: digest(3),
+            next_epoch: None,
         },
         batches,
     }

@@ -114,7 +114,9 @@ impl Chain {
             votes: VoteKeys {
                 chain: genesis.chain_id(),
                 committee: Arc::new(Committee::from_genesis(&genesis).expect("four")),
-                signatures: Arc::new(BlsCommittee::verifier(&genesis).expect("valid keys")),
+                signatures: Arc::new(
+                    BlsCommittee::verifier(&genesis.validators).expect("valid keys"),
+                ),
             },
             named: ledger.clone(),
             ledger,
@@ -423,6 +425,7 @@ impl Chain {
             payload: Block::payload_digest(&batches),
             ledger_height: self.ledger.height(),
             ledger_root: self.ledger.root(),
+            next_epoch: None,
         };
         Block { header, batches }
     }
@@ -469,7 +472,7 @@ impl Chain {
                 self.secrets[usize::from(index)].sign(&message)
             })
             .collect();
-        let committee = BlsCommittee::verifier(&self.genesis).expect("valid keys");
+        let committee = BlsCommittee::verifier(&self.genesis.validators).expect("valid keys");
         AggregateSignature {
             signers,
             signature: committee.aggregate(&signatures).expect("valid points"),

@@ -203,7 +203,7 @@ impl Auditor {
         OsRng.fill_bytes(&mut seed);
         Ok(Arc::new(Self {
             chain: genesis.chain_id(),
-            signatures: BlsCommittee::verifier(genesis)?,
+            signatures: BlsCommittee::verifier(&genesis.validators)?,
             seal: Tdh2::new(&genesis.sealing, &weights, None, seed)?,
             committee,
         }))

@@ -176,6 +176,7 @@ impl Chain {
             payload: Block::payload_digest(&batches),
             ledger_height: Height(0),
             ledger_root: Digest::ZERO,
+            next_epoch: None,
         };
         Block { header, batches }
     }
@@ -196,7 +197,7 @@ impl Chain {
                 self.secrets[usize::from(index)].sign(&message)
             })
             .collect();
-        let committee = BlsCommittee::verifier(&self.genesis).expect("valid keys");
+        let committee = BlsCommittee::verifier(&self.genesis.validators).expect("valid keys");
         let certificate = CommitCertificate {
             epoch: header.epoch,
             view: header.view,

@@ -653,6 +653,7 @@ fn block(
         payload: Block::payload_digest(&batches),
         ledger_height,
         ledger_root,
+        next_epoch: None,
     };
     let block = Block { header, batches };
     let certificate = CommitCertificate {

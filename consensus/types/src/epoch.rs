@@ -1,0 +1,32 @@
+//! What changes from one epoch to the next: who votes, and the key that senders seal to.
+
+use bincode::{Decode, Encode};
+
+use crate::{Digest, Domain, Epoch, SealingKey, Threshold, ThresholdError, ValidatorInfo, codec};
+
+/// One epoch's committee and sealing key. The last block of the epoch before commits to its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct EpochSetup {
+    pub epoch: Epoch,
+    /// By slot, which is a validator's index in every epoch. Whoever weighs 0 has no vote and no
+    /// share of the key: it has left, and its slot is not free yet.
+    pub validators: Vec<ValidatorInfo>,
+    pub sealing: SealingKey,
+}
+
+impl EpochSetup {
+    /// What the last block of the epoch before commits to.
+    pub fn digest(&self) -> Digest {
+        Domain::EpochSetup.digest(&codec::encode(self))
+    }
+
+    /// n, f and the quorum of the committee.
+    pub fn threshold(&self) -> Result<Threshold, ThresholdError> {
+        Threshold::for_total(self.validators.iter().map(|v| u64::from(v.weight)).sum())
+    }
+
+    /// The validators' weights, by slot.
+    pub fn weights(&self) -> Vec<u16> {
+        self.validators.iter().map(|v| v.weight).collect()
+    }
+}
