@@ -5,7 +5,7 @@ use std::fmt;
 use conclave_consensus::{Evidence, Fault, Input as AgreementInput, Message as AgreementMessage};
 use conclave_node::{Effect, Event, PeerMessage};
 use conclave_sequencer::{Done, Fetch, Input};
-use conclave_types::{Offence, ShareLane, VoteKind};
+use conclave_types::{LaneKind, Offence, VoteKind};
 
 macro_rules! branches {
     ($($name:ident = $text:literal;)*) => {
@@ -141,11 +141,11 @@ impl Coverage {
                     context, result, ..
                 } = done.as_ref()
                 {
-                    self.saw(match (&result.verdicts, context.lane) {
+                    self.saw(match (&result.verdicts, context.lane.kind) {
                         (None, _) => Branch::OpenedTooFew,
-                        (Some(_), ShareLane::OnCommit) => Branch::OpenedOnCommit,
-                        (Some(_), ShareLane::AtClose) => Branch::OpenedAtClose,
-                        (Some(_), ShareLane::Malformed) => Branch::OpenedMalformed,
+                        (Some(_), LaneKind::OnCommit) => Branch::OpenedOnCommit,
+                        (Some(_), LaneKind::AtClose) => Branch::OpenedAtClose,
+                        (Some(_), LaneKind::Malformed) => Branch::OpenedMalformed,
                     });
                 }
             }

@@ -9,8 +9,8 @@ use conclave_seal::{
 };
 use conclave_types::{
     AccountId, BlockId, Bucket, ChainId, Digest, EdSignature, Envelope, EnvelopeCore,
-    EnvelopeHeader, Epoch, Height, Point, ReleaseRule, RollupId, SealingKey, Sequence, ShareBundle,
-    ShareLane, ValidatorIndex, encode_transactions,
+    EnvelopeHeader, Epoch, Height, LaneKind, Point, ReleaseRule, RollupId, SealingKey, Sequence,
+    ShareBundle, ValidatorIndex, encode_transactions,
 };
 use ed25519_dalek::{Signer, SigningKey};
 use rand_chacha::ChaCha20Rng;
@@ -48,7 +48,7 @@ fn measure(validators: u16, count: u64) -> Fallible<()> {
     let context = ShareContext {
         block: BlockId(Digest([2; 32])),
         height: Height(1),
-        lane: ShareLane::OnCommit,
+        lane: LaneKind::OnCommit.of(Epoch(0)),
     };
     let make = || nodes[0].bundle(context, &headers, points);
     let mut bundles: Vec<ShareBundle> = timed("bundle", count, make).into_iter().collect();

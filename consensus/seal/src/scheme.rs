@@ -33,7 +33,10 @@ pub struct OpenResult {
     pub liars: Vec<ValidatorIndex>,
 }
 
-/// Threshold sealing under one epoch's key.
+/// Threshold sealing under the keys of the epochs that are in use.
+///
+/// An envelope's core names the epoch of its key, a context's lane that of its envelopes. A key that
+/// is not known opens nothing and passes no check.
 ///
 /// All methods compute and do no IO; `check`, `share_points` and `open` are CPU-heavy and belong on
 /// worker threads. Every result is a function of the arguments and the keys: two nodes with the
@@ -44,7 +47,8 @@ pub trait SealScheme: Send + Sync {
     /// another matter, see [`verify_payer_signature`](crate::verify_payer_signature).
     fn check(&self, headers: &[&EnvelopeHeader]) -> Vec<bool>;
 
-    /// The own share points: for each own key share, one point per header. They may be computed
+    /// The own share points of headers that are sealed to one key: for each own share of that key,
+    /// one point per header. They may be computed
     /// long before release, and are secret until then. The headers must have passed
     /// [`check`](Self::check); a share of an unchecked seal could help to read another envelope.
     fn share_points(&self, headers: &[&EnvelopeHeader]) -> Vec<Vec<Point>>;

@@ -118,7 +118,7 @@ fn context() -> ShareContext {
     ShareContext {
         block: BlockId(Digest([5; 32])),
         height: Height(12),
-        lane: ShareLane::OnCommit,
+        lane: LaneKind::OnCommit.of(Epoch(0)),
     }
 }
 

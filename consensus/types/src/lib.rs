@@ -59,7 +59,7 @@ pub use misbehaviour::{Ballot, Misbehaviour, Offence, OffenceKind, Refusal};
 pub use operation::{Bid, ProofSubmission, SystemOp};
 pub use receipt::Receipt;
 pub use rollup::{ProofPolicy, ProofSystem, Range, RollupConfig, Statement};
-pub use share::{BatchedDleq, Opening, ShareBundle, ShareLane};
+pub use share::{BatchedDleq, LaneKind, Opening, ShareBundle, ShareLane};
 pub use stream::{DeliveredEntry, Settled, Stream, StreamLink, StreamOutcome};
 pub use threshold::{Threshold, ThresholdError};
 pub use transactions::{TransactionsError, decode_transactions, encode_transactions};

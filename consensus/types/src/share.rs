@@ -2,17 +2,33 @@
 
 use bincode::{Decode, Encode};
 
-use crate::{BlockId, EnvelopeId, Height, Point, Scalar, ValidatorIndex};
+use crate::{BlockId, EnvelopeId, Epoch, Height, Point, Scalar, ValidatorIndex};
 
-/// Which of a block's envelopes a bundle of shares is about.
+/// Which of a block's envelopes a bundle of shares is about: those of one kind that are sealed to
+/// one epoch's key, whose committee holds the shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
-pub enum ShareLane {
+pub struct ShareLane {
+    pub kind: LaneKind,
+    /// The epoch of the key.
+    pub key: Epoch,
+}
+
+/// Why envelopes of a block open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+pub enum LaneKind {
     /// The envelopes that this block orders and that open on commit.
     OnCommit,
     /// The bids of the auctions that this block closes.
     AtClose,
     /// Those found malformed: parts of their opening certificates.
     Malformed,
+}
+
+impl LaneKind {
+    /// The lane of this kind for envelopes sealed to that epoch's key.
+    pub const fn of(self, key: Epoch) -> ShareLane {
+        ShareLane { kind: self, key }
+    }
 }
 
 /// Chaum–Pedersen proof that one key share made all of a list of shares, batched by weights

@@ -217,10 +217,10 @@ pub struct DeliveryView {
     /// The index of the first transaction delivered at this height.
     pub first_index: u64,
     pub envelopes: Vec<DeliveredEnvelope>,
-    /// When an envelope is `malformed`: the canonical encoding of the headers of all such envelopes
-    /// of the block and the opening certificate that shows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub malformed_evidence: Option<String>,
+    /// When an envelope is `malformed`: for each sealing key that such envelopes of the block were
+    /// sealed to, the canonical encoding of their headers and the opening certificate that shows it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub malformed_evidence: Vec<String>,
     /// For each batch whose envelopes are `inconsistent`: the canonical encoding of its certificate,
     /// headers and the shards that show it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,11 +1,11 @@
 //! What may enter: immutable checks that every validator answers alike, for submissions and for
 //! peers' batches.
 
-use conclave_crypto::{CodeShape, batch_contents, ed};
+use conclave_crypto::{CodeShape, Committee, batch_contents, ed};
 use conclave_seal::SealScheme;
 use conclave_types::{
     BatchHeader, ChainId, Digest, Domain, Envelope, EnvelopeHeader, Epoch, Manifest, Payload,
-    ReleaseRule, RollupId, Threshold, limits,
+    ReleaseRule, RollupId, limits,
 };
 
 use crate::refusal::Refusal;
@@ -94,8 +94,8 @@ pub fn check_signatures(scheme: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) 
     verdicts
 }
 
-/// Whether a batch header is one that this committee's validators may certify.
-pub fn check_batch_header(chain: ChainId, epoch: Epoch, header: &BatchHeader) -> bool {
+/// Whether a batch header is one that this epoch's validators may certify.
+pub(crate) fn check_batch_header(chain: ChainId, epoch: Epoch, header: &BatchHeader) -> bool {
     let ascending = header
         .contents
         .windows(2)
@@ -111,15 +111,10 @@ pub fn check_batch_header(chain: ChainId, epoch: Epoch, header: &BatchHeader) ->
 
 /// Checks everything about a batch's manifest but signatures, seals and shards. What its bodies
 /// are is found out by whoever rebuilds them.
-pub fn check_manifest(
-    chain: ChainId,
-    epoch: Epoch,
-    threshold: Threshold,
-    manifest: &Manifest,
-) -> bool {
-    check_batch_header(chain, epoch, &manifest.header)
+pub fn check_manifest(chain: ChainId, committee: &Committee, manifest: &Manifest) -> bool {
+    check_batch_header(chain, committee.epoch, &manifest.header)
         && manifest.envelopes.len() as u64 == manifest.header.envelopes()
-        && CodeShape::of(threshold, manifest).is_some()
+        && CodeShape::of(committee.threshold, manifest).is_some()
         && manifest
             .envelopes
             .iter()

@@ -156,6 +156,14 @@ impl Availability {
             .is_some_and(|known| known.reference == *reference)
     }
 
+    /// Forgets every batch that is not ordered: the next committee takes none of their certificates.
+    pub(crate) fn abandon(&mut self) {
+        self.collecting.clear();
+        self.certified.clear();
+        self.expected.clear();
+        self.queue.clear();
+    }
+
     pub(crate) fn is_ordered(&self, header: &BatchHeader) -> bool {
         let Some(sequences) = self.ordered.get(&header.author) else {
             return false;

@@ -78,6 +78,20 @@ impl Bodies {
         evicted
     }
 
+    /// Forgets all batches but those that `needed` names.
+    pub(crate) fn abandon(
+        &mut self,
+        needed: impl Fn(BatchId) -> bool,
+    ) -> Vec<(BatchId, Arc<Manifest>)> {
+        let (kept, abandoned): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|(id, _)| needed(*id));
+        self.held = kept;
+        self.arrivals.retain(|id| self.held.contains_key(id));
+        let abandoned = abandoned.into_iter();
+        abandoned.map(|(id, held)| (id, held.manifest)).collect()
+    }
+
     /// Forgets a batch.
     pub(crate) fn forget(&mut self, id: BatchId) -> Option<Arc<Manifest>> {
         self.held.remove(&id).map(|held| held.manifest)

@@ -10,8 +10,8 @@ use conclave_ledger::{
 use conclave_market::{ContentSource, Verifier};
 use conclave_seal::{SealScheme, Verdict};
 use conclave_types::{
-    BatchId, BlockHeader, Digest, Envelope, EnvelopeHeader, EnvelopeId, Height, ReleaseRule,
-    ShareLane, SystemOp, ValidatorIndex, codec, limits,
+    BatchId, BlockHeader, Digest, Envelope, EnvelopeHeader, EnvelopeId, Height, LaneKind,
+    ReleaseRule, SystemOp, ValidatorIndex, codec, limits,
 };
 
 use crate::bodies::Body;
@@ -39,10 +39,9 @@ pub struct ExecuteJob {
     pub(crate) bodies: BTreeMap<BatchId, Body>,
     /// The bids of the lane at the close.
     pub(crate) held: BTreeMap<EnvelopeId, Arc<Envelope>>,
-    pub(crate) opened: OpenedLane,
-    pub(crate) bids: OpenedLane,
-    /// Those of both that are malformed, with what shows it.
-    pub(crate) malformed: OpenedLane,
+    /// Of the envelopes that open here, of the bids, and of those among both that are malformed,
+    /// with what shows it; each kind by key.
+    pub(crate) lanes: Vec<OpenedLane>,
 }
 
 /// What came of it.
@@ -108,12 +107,12 @@ pub(crate) fn execute(
 
 /// Decrypts what the lanes opened, and puts every envelope with its contents in its place.
 fn executable(job: &ExecuteJob, seal: &dyn SealScheme) -> ExecutableBlock {
-    let mut lane = job.opened.verdicts.iter();
+    let verdicts = job.verdicts();
     let entries = job.envelopes.iter().map(|(placed, disposition)| {
         let header = placed.header.as_ref();
         let on_commit = header.core.release == ReleaseRule::OnCommit;
         let opens = disposition.is_accepted() && header.is_sealed() && on_commit;
-        let verdict = opens.then(|| lane.next()).flatten();
+        let verdict = opens.then(|| verdicts.get(&header.id()).copied()).flatten();
         let content = match (job.body(placed), disposition.is_accepted()) {
             (None, _) => Content::Inconsistent,
             (Some(_), false) => Content::NotOpened,
@@ -128,9 +127,9 @@ fn executable(job: &ExecuteJob, seal: &dyn SealScheme) -> ExecutableBlock {
         }
     });
     let entries = entries.collect();
-    let bids = job.bids.envelopes.iter().zip(&job.bids.verdicts);
+    let bids = job.bids();
     // One that is not here is missed by the ledger.
-    let bids = bids.filter_map(|(header, verdict)| Some((job.held.get(&header.id())?, verdict)));
+    let bids = bids.filter_map(|id| Some((job.held.get(&id)?, verdicts.get(&id).copied())));
     ExecutableBlock {
         height: job.header.height,
         epoch: job.header.epoch,
@@ -141,17 +140,17 @@ fn executable(job: &ExecuteJob, seal: &dyn SealScheme) -> ExecutableBlock {
         bids: bids
             .map(|(bid, verdict)| ClosedBid {
                 envelope: bid.header.id(),
-                content: decrypt(seal, bid, Some(verdict)),
+                content: decrypt(seal, bid, verdict),
             })
             .collect(),
     }
 }
 
-fn decrypt(seal: &dyn SealScheme, envelope: &Envelope, verdict: Option<&Verdict>) -> Content {
+fn decrypt(seal: &dyn SealScheme, envelope: &Envelope, verdict: Option<Verdict>) -> Content {
     match verdict {
-        Some(Verdict::Opened(m)) => match seal.decrypt(envelope, m) {
-            Some(plaintext) => Content::Opened { plaintext, m: *m },
-            None => Content::UndecryptableBody { m: *m },
+        Some(Verdict::Opened(m)) => match seal.decrypt(envelope, &m) {
+            Some(plaintext) => Content::Opened { plaintext, m },
+            None => Content::UndecryptableBody { m },
         },
         Some(Verdict::Malformed) | None => Content::Malformed,
     }
@@ -165,6 +164,23 @@ impl ExecuteJob {
             Some(Body::Inconsistent(_)) => None,
             None => unreachable!("a block is executed once its bodies are rebuilt"),
         }
+    }
+
+    /// What became of each envelope that opens in this block.
+    fn verdicts(&self) -> BTreeMap<EnvelopeId, Verdict> {
+        let lanes = self.lanes.iter();
+        let lanes = lanes.filter(|lane| lane.lane.kind != LaneKind::Malformed);
+        let verdicts = lanes.flat_map(|lane| lane.envelopes.iter().zip(&lane.verdicts));
+        verdicts
+            .map(|(envelope, verdict)| (envelope.id(), *verdict))
+            .collect()
+    }
+
+    /// The bids that open in this block, of whichever key.
+    fn bids(&self) -> impl Iterator<Item = EnvelopeId> + '_ {
+        let lanes = self.lanes.iter();
+        let lanes = lanes.filter(|lane| lane.lane.kind == LaneKind::AtClose);
+        lanes.flat_map(|lane| lane.envelopes.iter().map(|bid| bid.id()))
     }
 }
 
@@ -185,23 +201,17 @@ fn held(job: &ExecuteJob, executed: &Executed) -> BTreeMap<EnvelopeId, Arc<Envel
 fn writes(job: &ExecuteJob, bids: &[ClosedBid], executed: &Executed) -> Vec<Write> {
     let height = job.header.height;
     let mut writes = Vec::new();
-    for (lane, opened) in [
-        (ShareLane::OnCommit, &job.opened),
-        (ShareLane::AtClose, &job.bids),
-        (ShareLane::Malformed, &job.malformed),
-    ] {
-        if !opened.verdicts.is_empty() {
-            let record = OpeningRecord {
-                verdicts: opened.verdicts.clone(),
-                bundle: opened.own.clone(),
-                evidence: opened.evidence.clone(),
-            };
-            writes.push(Write::Openings {
-                height,
-                lane,
-                record,
-            });
-        }
+    for opened in &job.lanes {
+        let record = OpeningRecord {
+            verdicts: opened.verdicts.clone(),
+            bundle: opened.own.clone(),
+            evidence: opened.evidence.clone(),
+        };
+        writes.push(Write::Openings {
+            height,
+            lane: opened.lane,
+            record,
+        });
     }
     for ((placed, _), outcome) in job.envelopes.iter().zip(&executed.outcomes) {
         // A copy must not hide where the first one ended.
@@ -267,11 +277,11 @@ fn places(job: &ExecuteJob) -> BTreeMap<EnvelopeId, PlacedEntry> {
             opening: None,
         });
     }
-    for (envelope, verdict) in job.opened.envelopes.iter().zip(&job.opened.verdicts) {
+    for (envelope, verdict) in job.verdicts() {
         if let Verdict::Opened(m) = verdict
-            && let Some(place) = places.get_mut(&envelope.id())
+            && let Some(place) = places.get_mut(&envelope)
         {
-            place.opening = Some(*m);
+            place.opening = Some(m);
         }
     }
     places

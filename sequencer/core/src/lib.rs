@@ -30,6 +30,7 @@ pub mod admission;
 mod availability;
 mod bodies;
 mod dispersal;
+mod epochs;
 mod execution;
 mod mempool;
 mod message;

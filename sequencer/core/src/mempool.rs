@@ -114,6 +114,22 @@ impl Mempool {
         }
     }
 
+    /// Queues everything again, in order of admission: the batches that held some of it will not be
+    /// ordered.
+    pub(crate) fn repack(&mut self) {
+        self.queues.clear();
+        self.waiting = self.entries.len();
+        let mut all: Vec<(u64, RollupId, EnvelopeId)> = Vec::with_capacity(self.entries.len());
+        for (id, entry) in &mut self.entries {
+            entry.batched = false;
+            all.push((entry.admitted_ms, entry.envelope.header.core.rollup, *id));
+        }
+        all.sort_unstable();
+        for (_, rollup, id) in all {
+            self.queues.entry(rollup).or_default().push_back(id);
+        }
+    }
+
     /// Removes and names what can no longer be ordered after `height`.
     pub(crate) fn expire(&mut self, height: Height) -> Vec<EnvelopeId> {
         let expired: Vec<EnvelopeId> = self

@@ -8,8 +8,9 @@ use conclave_ledger::{Delivery, Executed, Ledger, LedgerEvent, Outcome};
 use conclave_seal::{MalformedEvidence, Verdict};
 use conclave_types::{
     AccountId, Batch, BatchId, BatchRef, Block, BlockId, BlockTime, CommitCertificate, Digest,
-    Envelope, EnvelopeId, Height, Manifest, Point, ProgramVersion, ProofSubmission, Range, Receipt,
-    RollupId, ShareBundle, ShareLane, Signers, StateRoot, Stored, ValidatorIndex, View,
+    Envelope, EnvelopeId, Epoch, EpochSetup, Height, Manifest, Point, ProgramVersion,
+    ProofSubmission, Range, Receipt, RollupId, ShareBundle, ShareLane, Signers, StateRoot, Stored,
+    ValidatorIndex, View,
 };
 
 use crate::dispersal::Dispersal;
@@ -77,6 +78,9 @@ pub enum Input {
         blocks: Vec<Arc<Block>>,
         certificate: CommitCertificate,
     },
+    /// The last block of an epoch is final, and the ledger that its header names was executed: from
+    /// the next block on this committee serves, and envelopes are sealed to this key.
+    Epoch(Arc<EpochSetup>),
     /// A piece of work was done.
     Done(Box<Done>),
     /// The time of the last [`Action::WakeAt`] has come.
@@ -110,6 +114,8 @@ pub enum Action {
         time: BlockTime,
         ledger_height: Height,
         ledger_root: Digest,
+        /// Ends the epoch, and what comes after it.
+        next_epoch: Option<Digest>,
     },
     /// The answer to [`Input::Check`]; it may come late, or never.
     Checked { block: BlockId, valid: bool },
@@ -123,6 +129,9 @@ pub enum Action {
     Batched(Arc<Manifest>),
     /// A block was executed; readers see the new ledger from now on.
     Executed(Box<Published>),
+    /// No envelope sealed to the key of this epoch, or of an earlier one, will have to be opened any
+    /// more: its shares are to be erased. Said again after a restart.
+    Retired(Epoch),
     /// Own submissions became final, each with the milliseconds since its admission.
     Finalised {
         height: Height,

@@ -22,6 +22,7 @@ const EARLY_PER_SIGNER_MAX: usize = 16;
 /// What opens a lane's envelopes.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenedLane {
+    pub(crate) lane: ShareLane,
     pub(crate) envelopes: Vec<Arc<EnvelopeHeader>>,
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) own: Option<ShareBundle>,
@@ -34,6 +35,8 @@ struct Lane {
     context: ShareContext,
     envelopes: Vec<Arc<EnvelopeHeader>>,
     own: Option<ShareBundle>,
+    /// Our own bundle was made, or we hold no shares of the key.
+    own_made: bool,
     bundles: BTreeMap<ValidatorIndex, ShareBundle>,
     liars: BTreeSet<ValidatorIndex>,
     /// An attempt to open runs on this many bundles.
@@ -75,6 +78,7 @@ impl Openings {
             context,
             envelopes,
             own: None,
+            own_made: false,
             bundles,
             liars: BTreeSet::new(),
             running: None,
@@ -91,14 +95,13 @@ impl Openings {
         Some(opened.map_or(&lane.envelopes, |opened| &opened.envelopes))
     }
 
-    /// Whether the lane was started.
-    pub(crate) fn is_started(&self, key: (Height, ShareLane)) -> bool {
-        self.lanes.contains_key(&key)
-    }
-
-    /// Notes our own bundle, which may come after the peers' opened the lane.
-    pub(crate) fn own(&mut self, bundle: ShareBundle) {
-        if let Some(lane) = self.lanes.get_mut(&(bundle.height, bundle.lane)) {
+    /// Notes our own bundle, which may come after the peers' opened the lane, or that there is none.
+    pub(crate) fn own(&mut self, key: (Height, ShareLane), bundle: Option<ShareBundle>) {
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return;
+        };
+        lane.own_made = true;
+        if let Some(bundle) = bundle {
             match &mut lane.opened {
                 Some(opened) => opened.own = Some(bundle.clone()),
                 None => drop(lane.bundles.insert(bundle.signer, bundle.clone())),
@@ -199,6 +202,7 @@ impl Openings {
             && lane.opened.is_none()
         {
             lane.opened = Some(OpenedLane {
+                lane: context.lane,
                 envelopes: std::mem::take(&mut lane.envelopes),
                 verdicts,
                 own: lane.own.clone(),
@@ -209,11 +213,11 @@ impl Openings {
         result.liars
     }
 
-    /// The lane's contents, once opened and once our own shares are there to be kept: peers that
-    /// are behind will ask for them.
+    /// The lane's contents, once opened and once our own shares, if we have any, are there to be
+    /// kept: peers that are behind will ask for them.
     pub(crate) fn opened(&self, key: (Height, ShareLane)) -> Option<&OpenedLane> {
-        let opened = self.lanes.get(&key)?.opened.as_ref()?;
-        (opened.own.is_some() || opened.verdicts.is_empty()).then_some(opened)
+        let lane = self.lanes.get(&key)?;
+        lane.opened.as_ref().filter(|_| lane.own_made)
     }
 
     /// Forgets a block's lanes and everything early up to it.

@@ -4,6 +4,7 @@ mod batches;
 mod bodies;
 #[cfg(feature = "broken-rules")]
 mod broken;
+mod epochs;
 mod execution;
 mod lanes;
 mod order;
@@ -18,15 +19,16 @@ use conclave_ledger::{Disposition, FeeLedger, Ledger, OrderedBlock, OrderedEnvel
 use conclave_seal::ShareContext;
 use conclave_types::{
     Batch, BatchHeader, BatchId, BatchRef, Block, BlockHeader, BlockId, BlockTime, ChainId,
-    CommitCertificate, Digest, EdSignature, Envelope, EnvelopeHeader, EnvelopeId, Epoch, Height,
-    Manifest, Point, Receipt, ReleaseRule, RollupId, ShareBundle, ShareLane, Signers, Stored,
-    ValidatorIndex, View, limits,
+    CommitCertificate, Digest, EdSignature, Envelope, EnvelopeHeader, EnvelopeId, Epoch,
+    EpochSetup, Height, LaneKind, Manifest, Point, Receipt, ReleaseRule, RollupId, ShareBundle,
+    ShareLane, Signers, Stored, ValidatorIndex, View, limits,
 };
 
 use crate::admission;
 use crate::availability::Availability;
 use crate::bodies::{Bodies, Body};
 use crate::dispersal::{Dispersal, Rebuilt};
+use crate::epochs::Epochs;
 use crate::execution::{ExecuteJob, ExecuteResult, PlacedEnvelope};
 use crate::mempool::Mempool;
 use crate::message::{Action, FateRecord, Fetch, Input, Message, OpeningRecord, Published, Write};
@@ -63,9 +65,14 @@ const CHECK_TOGETHER_MAX: usize = 256;
 /// Who this validator is, and among whom.
 pub struct Config {
     pub chain: ChainId,
-    pub epoch: Epoch,
     pub index: ValidatorIndex,
-    pub committee: Committee,
+    /// Of the epoch of the next block, and of earlier epochs whose envelopes may still have to be
+    /// opened; ascending.
+    pub committees: Vec<Arc<Committee>>,
+    /// The first height of the newest of these epochs.
+    pub epoch_first: Height,
+    /// For how many heights of an epoch envelopes sealed to the key before are ordered.
+    pub grace_blocks: u64,
     /// Blocks within which an acknowledged envelope is to be ordered.
     pub order_deadline_blocks: u64,
     /// Signs receipts and "stored" with the transport key.
@@ -106,6 +113,8 @@ struct Pending {
     opened_ms: u64,
     missing: BTreeSet<BatchId>,
     ordered: Option<Vec<(PlacedEnvelope, Disposition)>>,
+    /// The lanes that were started, by kind: one for each key that its envelopes are sealed to.
+    lanes: BTreeMap<LaneKind, Vec<ShareLane>>,
     executing: bool,
 }
 
@@ -113,6 +122,7 @@ struct Pending {
 /// [`Action`]s in order.
 pub struct Sequencer {
     config: Config,
+    epochs: Epochs,
     mempool: Mempool,
     unchecked: Vec<(u64, Box<Envelope>)>,
     checking: bool,
@@ -157,7 +167,9 @@ impl Sequencer {
     pub fn new(config: Config, recovered: Recovered, now: u64) -> (Self, Vec<Action>) {
         let mut roots: BTreeMap<Height, Digest> = recovered.roots.into_iter().collect();
         roots.insert(recovered.height, recovered.ledger.root());
+        let epochs = Epochs::new(&config);
         let mut sequencer = Self {
+            epochs,
             mempool: Mempool::default(),
             unchecked: Vec::new(),
             checking: false,
@@ -226,7 +238,9 @@ impl Sequencer {
         let id = header.id();
         self.hold(id, dispersal.manifest.clone());
         self.bodies.store(id);
-        let ours = header.author == self.config.index && !self.availability.is_ordered(header);
+        let ours = header.author == self.config.index
+            && header.epoch == self.epochs.current()
+            && !self.availability.is_ordered(header);
         if ours {
             self.batch_sequence = self.batch_sequence.max(header.sequence);
             for envelope in &dispersal.manifest.envelopes {
@@ -306,6 +320,7 @@ impl Sequencer {
             } => {
                 self.commit(now, blocks, &certificate, &mut actions);
             }
+            Input::Epoch(setup) => self.begin_epoch(&setup, &mut actions),
             Input::Done(done) => self.done(now, *done, &mut actions),
             Input::Tick => self.tick(now, &mut actions),
         }
@@ -338,8 +353,9 @@ impl Sequencer {
             }
             Done::Rebuilt(rebuilt) => self.rebuilt(*rebuilt, actions),
             Done::Bundled { context, bundle } => {
+                let lane = (context.height, context.lane);
+                self.openings.own(lane, bundle.clone());
                 if let Some(bundle) = bundle {
-                    self.openings.own(bundle.clone());
                     actions.push(after_writes(vec![Action::Broadcast(Message::Shares(
                         bundle,
                     ))]));
@@ -378,7 +394,7 @@ impl Sequencer {
             actions.push(after_writes(repeated));
         }
         for (id, signed) in self.availability.overdue(now, BATCH_REPEAT_MS) {
-            for to in self.config.committee.indices() {
+            for to in self.epochs.committee().indices() {
                 if !signed.contains(to) {
                     self.send_dispersal(id, to, actions);
                 }

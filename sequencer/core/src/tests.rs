@@ -48,6 +48,8 @@ fn genesis() -> Genesis {
     }
 }
 
+mod epochs;
+
 const ALL_BUT_OWN: [u16; 3] = [1, 2, 3];
 
 fn signers() -> Signers {
@@ -165,9 +167,10 @@ impl Node {
         let root = ledger.root();
         let config = Config {
             chain: genesis.chain_id(),
-            epoch: Epoch(0),
             index: ValidatorIndex(0),
-            committee: Committee::from_genesis(&genesis).expect("3f+1"),
+            committees: vec![Arc::new(committee())],
+            epoch_first: Height(1),
+            grace_blocks: genesis.consensus.grace_blocks,
             order_deadline_blocks: 100,
             sign: Box::new(|message| key(0).sign(message)),
         };
@@ -223,7 +226,10 @@ impl Node {
     fn rebuilt(&mut self, id: BatchId, shards: Vec<(ValidatorIndex, Vec<Shard>)>) -> Vec<Action> {
         let input = Input::Shards { id, shards };
         let work = self.sequencer.handle(1, input);
-        let Some(Action::Work(Work::Rebuild { manifest, shards })) = work.into_iter().next() else {
+        let Some(Action::Work(Work::Rebuild {
+            manifest, shards, ..
+        })) = work.into_iter().next()
+        else {
             return Vec::new();
         };
         let coder = &mut Coder::default();
@@ -572,18 +578,19 @@ fn a_lane_that_is_opened_twice_keeps_its_envelopes() {
     let context = ShareContext {
         block: BlockId(Digest::ZERO),
         height: Height(1),
-        lane: ShareLane::OnCommit,
+        lane: LaneKind::OnCommit.of(Epoch(0)),
     };
     let envelope = Arc::new(batch(1, b"sealed").envelopes[0].header.clone());
     openings.start(context, vec![envelope], 0);
-    openings.own(ShareBundle {
+    let own = ShareBundle {
         block: context.block,
         height: context.height,
         lane: context.lane,
         signer: ValidatorIndex(0),
         shares: vec![],
         proofs: vec![],
-    });
+    };
+    openings.own((context.height, context.lane), Some(own));
     for _ in 0..2 {
         let result = OpenResult {
             verdicts: Some(vec![Verdict::Malformed]),
@@ -604,7 +611,7 @@ fn shares_that_come_early_are_bounded_by_peer() {
     let mut bundle = ShareBundle {
         block: BlockId(Digest::ZERO),
         height: Height(0),
-        lane: ShareLane::OnCommit,
+        lane: LaneKind::OnCommit.of(Epoch(0)),
         signer: ValidatorIndex(1),
         shares: vec![],
         proofs: vec![],
@@ -626,7 +633,7 @@ fn shares_leave_only_after_all_writes_so_far() {
     let context = ShareContext {
         block: BlockId(Digest::ZERO),
         height: Height(1),
-        lane: ShareLane::OnCommit,
+        lane: LaneKind::OnCommit.of(Epoch(0)),
     };
     let bundle = Some(ShareBundle {
         block: context.block,

@@ -1,13 +1,14 @@
 //! CPU-heavy pieces, pure functions of what they hold, to be run off the sequencer's thread.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use conclave_crypto::{Coder, Shard};
+use conclave_crypto::{Coder, Committee, Shard};
 use conclave_ledger::VoteKeys;
 use conclave_market::{ContentSource, Verifier};
 use conclave_seal::{MalformedEvidence, OpenResult, OpeningCertificate, SealScheme, ShareContext};
 use conclave_types::{
-    Batch, Envelope, EnvelopeHeader, Manifest, Point, ShareBundle, ShareLane, ValidatorIndex,
+    Batch, Envelope, EnvelopeHeader, Epoch, LaneKind, Manifest, Point, ShareBundle, ValidatorIndex,
 };
 
 use crate::admission;
@@ -20,18 +21,23 @@ pub enum Work {
     /// Signatures and seals of clients' envelopes.
     CheckEnvelopes(Vec<(u64, Box<Envelope>)>),
     /// Coding a batch of ours; its header names no shards yet.
-    Encode(Box<Batch>),
+    Encode {
+        batch: Box<Batch>,
+        committee: Arc<Committee>,
+    },
     /// Signatures and seals of a batch, our shards of it, and our share points for it. Our own
     /// batch's envelopes were checked at admission, and its shards we made.
     CheckDispersal {
         from: ValidatorIndex,
         to: ValidatorIndex,
         dispersal: Arc<Dispersal>,
+        committee: Arc<Committee>,
     },
     /// Giving a batch its bodies back.
     Rebuild {
         manifest: Arc<Manifest>,
         shards: Vec<(ValidatorIndex, Vec<Shard>)>,
+        committee: Arc<Committee>,
     },
     /// Our bundle of shares of a lane of a committed block. `points` are those computed before.
     Bundle {
@@ -102,20 +108,23 @@ impl Work {
         let seal = seal.as_ref();
         match self {
             Self::CheckEnvelopes(submissions) => check_envelopes(seal, submissions),
-            Self::Encode(batch) => {
-                let committee = &tools.votes.committee;
-                let (batch, dispersals) = dispersal::encode(&mut tools.coder, committee, batch);
+            Self::Encode { batch, committee } => {
+                let (batch, dispersals) = dispersal::encode(&mut tools.coder, &committee, batch);
                 Done::Encoded { batch, dispersals }
             }
             Self::CheckDispersal {
                 from,
                 to,
                 dispersal,
-            } => check_dispersal(tools, from, to, dispersal),
-            Self::Rebuild { manifest, shards } => {
-                let committee = &tools.votes.committee;
+                committee,
+            } => check_dispersal(seal, &committee, (from, to), dispersal),
+            Self::Rebuild {
+                manifest,
+                shards,
+                committee,
+            } => {
                 let coder = &mut tools.coder;
-                let rebuilt = dispersal::rebuild(coder, committee, &manifest, shards);
+                let rebuilt = dispersal::rebuild(coder, &committee, &manifest, shards);
                 Done::Rebuilt(Box::new(rebuilt))
             }
             Self::Bundle {
@@ -132,9 +141,9 @@ impl Work {
                 bundles,
             } => {
                 let result = seal.open(context, &headers(&envelopes), &bundles);
-                let evidence = match context.lane {
-                    ShareLane::Malformed => evidence(seal, context, &envelopes, &bundles),
-                    ShareLane::OnCommit | ShareLane::AtClose => None,
+                let evidence = match context.lane.kind {
+                    LaneKind::Malformed => evidence(seal, context, &envelopes, &bundles),
+                    LaneKind::OnCommit | LaneKind::AtClose => None,
                 };
                 Done::Opened {
                     context,
@@ -170,17 +179,15 @@ fn check_envelopes(seal: &dyn SealScheme, submissions: Vec<(u64, Box<Envelope>)>
 }
 
 fn check_dispersal(
-    tools: &Tools,
-    from: ValidatorIndex,
-    to: ValidatorIndex,
+    seal: &dyn SealScheme,
+    committee: &Committee,
+    (from, to): (ValidatorIndex, ValidatorIndex),
     dispersal: Arc<Dispersal>,
 ) -> Done {
-    let seal = tools.seal.as_ref();
     let envelopes: Vec<&EnvelopeHeader> = dispersal.manifest.envelopes.iter().collect();
     let signed = || admission::check_signatures(seal, &envelopes).into_iter();
     let valid = from == to
-        || (dispersal::is_complete(&tools.votes.committee, to, &dispersal)
-            && signed().all(|valid| valid));
+        || (dispersal::is_complete(committee, to, &dispersal) && signed().all(|valid| valid));
     let points = if valid {
         share_points(seal, &envelopes)
     } else {
@@ -194,24 +201,23 @@ fn check_dispersal(
     }
 }
 
-/// Our points per envelope, `None` for a plain one.
+/// Our points per envelope, `None` for a plain one. Each epoch's key is shared by itself.
 fn share_points(seal: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<Option<Vec<Point>>> {
-    let sealed: Vec<&EnvelopeHeader> = envelopes
-        .iter()
-        .copied()
-        .filter(|header| header.is_sealed())
-        .collect();
-    let rows = seal.share_points(&sealed);
-    let mut column = 0;
-    envelopes
-        .iter()
-        .map(|envelope| {
-            envelope.is_sealed().then(|| {
-                column += 1;
-                rows.iter().map(|row| row[column - 1]).collect()
-            })
-        })
-        .collect()
+    let mut by_key: BTreeMap<Epoch, Vec<usize>> = BTreeMap::new();
+    for (at, header) in envelopes.iter().enumerate() {
+        if header.is_sealed() {
+            by_key.entry(header.core.epoch).or_default().push(at);
+        }
+    }
+    let mut points = vec![None; envelopes.len()];
+    for (_, sealed) in by_key {
+        let headers: Vec<&EnvelopeHeader> = sealed.iter().map(|at| envelopes[*at]).collect();
+        let rows = seal.share_points(&headers);
+        for (column, at) in sealed.into_iter().enumerate() {
+            points[at] = Some(rows.iter().map(|row| row[column]).collect());
+        }
+    }
+    points
 }
 
 fn bundle(

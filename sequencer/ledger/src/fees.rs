@@ -48,7 +48,7 @@ pub enum Disposition {
     Expired,
     /// Not charged, not opened: the expiry is further ahead than copies are remembered.
     ExpiryTooFar,
-    /// Not charged, not opened: sealed to a key of another epoch.
+    /// Not charged, not opened: sealed to a key that is not in use, or no more.
     WrongEpoch,
 }
 
@@ -93,6 +93,12 @@ pub(crate) struct FeeChanges(Vec<FeeChange>);
 #[derive(Debug, Clone, Encode, Decode)]
 pub struct FeeLedger {
     pub(crate) parameters: FeeParameters,
+    /// For how many heights of an epoch envelopes sealed to the key before are ordered.
+    grace_blocks: u64,
+    /// The epoch of the last ordered block.
+    epoch: Epoch,
+    /// Its first height.
+    epoch_first: Height,
     /// The last height whose changes are queued.
     pub(crate) executed: Height,
     pub(crate) accounts: Table<AccountId, FeeAccount>,
@@ -141,13 +147,28 @@ impl Value for FeeChanges {
 }
 
 impl FeeLedger {
-    pub(crate) fn new(parameters: FeeParameters) -> Self {
+    pub(crate) fn new(parameters: FeeParameters, grace_blocks: u64) -> Self {
         Self {
             parameters,
+            grace_blocks,
+            epoch: Epoch(0),
+            epoch_first: Height(1),
             executed: Height(0),
             accounts: Table::default(),
             queue: Table::default(),
         }
+    }
+
+    /// Whether an envelope sealed to the key of epoch `key` counts in a block of this height and
+    /// epoch: the epoch's own key, and for the first heights the one before.
+    pub fn accepts_key(&self, key: Epoch, height: Height, epoch: Epoch) -> bool {
+        let first = match epoch == self.epoch {
+            true => self.epoch_first,
+            // The first block of an epoch that has not been ordered yet.
+            false => height,
+        };
+        let in_grace = height.0 < first.0.saturating_add(self.grace_blocks);
+        key == epoch || key.next() == epoch && in_grace
     }
 
     /// The fee of an envelope whose body has `body_bytes`; saturates.
@@ -221,6 +242,10 @@ impl FeeLedger {
             withdrawn: Vec::new(),
             surcharges: Amount::ZERO,
         };
+        if block.epoch > self.epoch {
+            self.epoch = block.epoch;
+            self.epoch_first = block.height;
+        }
         self.apply_queue(block.ledger_height, &mut ordered);
         for envelope in envelopes {
             let header = envelope.header;
@@ -238,7 +263,7 @@ impl FeeLedger {
 
     fn dispose(&self, header: &EnvelopeHeader, height: Height, epoch: Epoch) -> Disposition {
         let core = &header.core;
-        if core.epoch != epoch {
+        if !self.accepts_key(core.epoch, height, epoch) {
             return Disposition::WrongEpoch;
         }
         if core.expiry < height {

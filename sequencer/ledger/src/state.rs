@@ -114,7 +114,7 @@ impl State {
                 supply: Amount::ZERO,
             },
             accounts: Table::default(),
-            fees: FeeLedger::new(genesis.fees.clone()),
+            fees: FeeLedger::new(genesis.fees.clone(), genesis.consensus.grace_blocks),
             rollups: Table::default(),
             streams: Table::default(),
             settled: Table::default(),

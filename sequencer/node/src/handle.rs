@@ -14,7 +14,7 @@ use conclave_sequencer::{
 };
 use conclave_types::{
     AccountId, Batch, BatchId, BlockHeader, DeliveredEntry, Envelope, EnvelopeHeader, EnvelopeId,
-    Genesis, Height, ProofSystem, Receipt, RollupId, ShareLane, Signers, StreamOutcome, TxIndex,
+    Genesis, Height, LaneKind, ProofSystem, Receipt, RollupId, Signers, StreamOutcome, TxIndex,
     codec,
 };
 use crossbeam_channel::{Sender, TrySendError};
@@ -436,19 +436,15 @@ fn delivery_view(
     }
     let malformed = |entry: &DeliveredEntry| entry.outcome == StreamOutcome::Malformed;
     let evidence = match delivery.entries.iter().any(malformed) {
-        true => {
-            let key = keys::height_lane(delivery.height, ShareLane::Malformed);
-            let record: Option<OpeningRecord> = snapshot.get_value(Table::Openings, key)?;
-            record.and_then(|record| record.evidence)
-        }
-        false => None,
+        true => malformed_evidence(snapshot, delivery.height)?,
+        false => Vec::new(),
     };
     let inconsistent = batches.iter().filter_map(|(_, batch)| match batch {
         Stored::Inconsistent(evidence) => Some(hex::encode(codec::encode(evidence))),
         Stored::Whole(_) => None,
     });
     Ok(Some(DeliveryView {
-        malformed_evidence: evidence.map(|evidence| hex::encode(codec::encode(&evidence))),
+        malformed_evidence: evidence,
         inconsistent_evidence: inconsistent.collect(),
         rollup: delivery.rollup.0,
         height: delivery.height.0,
@@ -458,6 +454,23 @@ fn delivery_view(
         stream_digest: delivery.digest.to_string(),
         block: None,
     }))
+}
+
+/// Keys that the envelopes opened in one block may be sealed to: its own epoch's, the one before,
+/// and those of bids that were held for long.
+const MALFORMED_LANES_MAX: usize = 16;
+
+/// What shows the malformed envelopes of a block, for each key that they were sealed to.
+fn malformed_evidence(snapshot: &Snapshot, height: Height) -> Result<Vec<String>, StoreError> {
+    let lanes = KeyRange::prefix(&keys::height_kind(height, LaneKind::Malformed));
+    let rows = snapshot.range(Table::Openings, &lanes, MALFORMED_LANES_MAX)?;
+    let records = rows
+        .iter()
+        .filter_map(|(_, value)| codec::decode::<OpeningRecord>(value, RECORD_BYTES_MAX).ok());
+    let evidence = records.filter_map(|record| record.evidence);
+    Ok(evidence
+        .map(|evidence| hex::encode(codec::encode(&evidence)))
+        .collect())
 }
 
 fn proof_view(record: &ProofRecord, with_bytes: bool) -> ProofView {

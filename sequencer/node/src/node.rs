@@ -455,9 +455,10 @@ fn core(
     );
     let config = sequencing::Config {
         chain,
-        epoch,
         index: shell.own,
-        committee,
+        committees: vec![Arc::new(committee)],
+        epoch_first: Height(1),
+        grace_blocks: genesis.consensus.grace_blocks,
         order_deadline_blocks: genesis.consensus.order_deadline_blocks,
         sign: Box::new(move |message| transport_key.sign(message)),
     };

@@ -14,7 +14,7 @@ use conclave_consensus::{self as agreement, Engine, Evidence, Now, Step};
 use conclave_ledger::Ledger;
 use conclave_sequencer::{self as sequencing, Done, Fetch, Published, Refusal, Sequencer, Work};
 use conclave_types::{
-    Block, BlockId, CommitCertificate, Envelope, EnvelopeId, Height, Manifest, Receipt,
+    Block, BlockId, CommitCertificate, Envelope, EnvelopeId, Epoch, Height, Manifest, Receipt,
     ValidatorIndex,
 };
 
@@ -107,6 +107,9 @@ pub enum Effect {
         blocks: Vec<Arc<Block>>,
         certificate: CommitCertificate,
     },
+    /// Nothing will have to be opened any more under the key of this epoch or of an earlier one: its
+    /// shares are to be erased.
+    Retired(Epoch),
     /// Own submissions became final, each with the milliseconds since its admission.
     Finalised {
         height: Height,
@@ -389,6 +392,7 @@ impl Replica {
                     time,
                     ledger_height,
                     ledger_root,
+                    ..
                 } => {
                     inner.push_back(Inner::ToEngine(agreement::Input::Payload {
                         view,
@@ -412,6 +416,7 @@ impl Replica {
                     self.report(&published.ledger, inner);
                     effects.push(Effect::Executed(published));
                 }
+                Action::Retired(epoch) => effects.push(Effect::Retired(epoch)),
                 Action::Finalised { height, envelopes } => {
                     effects.push(Effect::Finalised { height, envelopes });
                 }

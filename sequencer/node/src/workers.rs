@@ -48,7 +48,7 @@ impl Workers {
     pub(crate) fn submit(&self, work: Work) {
         let queue = match &work {
             Work::CheckEnvelopes(_) | Work::CheckDispersal { .. } => &self.bulk,
-            Work::Encode(_)
+            Work::Encode { .. }
             | Work::Rebuild { .. }
             | Work::Bundle { .. }
             | Work::Open { .. }

@@ -2,7 +2,7 @@
 
 use conclave_node::{Effect, PeerMessage};
 use conclave_sequencer::Message;
-use conclave_types::{BlockId, Digest, Height, ShareLane, ValidatorIndex};
+use conclave_types::{BlockId, Digest, Height, LaneKind, ValidatorIndex};
 use rand::Rng;
 
 use super::{Actor, Member};
@@ -25,10 +25,10 @@ impl Actor for WrongOpenings {
                 2 => wrong.height = Height(wrong.height.0.saturating_sub(1)),
                 3 => wrong.signer = to,
                 _ => {
-                    wrong.lane = match wrong.lane {
-                        ShareLane::OnCommit => ShareLane::AtClose,
-                        ShareLane::AtClose => ShareLane::Malformed,
-                        ShareLane::Malformed => ShareLane::OnCommit,
+                    wrong.lane.kind = match wrong.lane.kind {
+                        LaneKind::OnCommit => LaneKind::AtClose,
+                        LaneKind::AtClose => LaneKind::Malformed,
+                        LaneKind::Malformed => LaneKind::OnCommit,
                     };
                 }
             }

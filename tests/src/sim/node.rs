@@ -147,9 +147,10 @@ impl Node {
         };
         let config = sequencing::Config {
             chain: genesis.chain_id(),
-            epoch: committee.epoch,
             index: self.identity.index,
-            committee,
+            committees: vec![Arc::new(committee)],
+            epoch_first: Height(1),
+            grace_blocks: genesis.consensus.grace_blocks,
             order_deadline_blocks: genesis.consensus.order_deadline_blocks,
             sign: Box::new(move |message| receipts.sign(message)),
         };

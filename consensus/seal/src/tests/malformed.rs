@@ -88,7 +88,7 @@ fn headers_that_admission_would_refuse_are_malformed_everywhere() {
 fn an_opening_certificate_convinces_anyone_of_a_malformed_envelope() {
     let committee = Committee::get(WEIGHTED);
     let lane = ShareContext {
-        lane: ShareLane::Malformed,
+        lane: LaneKind::Malformed.of(Epoch(0)),
         ..context()
     };
     let envelopes = vec![malformed(committee, 0), malformed(committee, 1)];
@@ -136,7 +136,7 @@ fn an_opening_certificate_convinces_anyone_of_a_malformed_envelope() {
 fn a_certificate_cannot_call_a_good_envelope_malformed() {
     let committee = Committee::get(EQUAL);
     let lane = ShareContext {
-        lane: ShareLane::Malformed,
+        lane: LaneKind::Malformed.of(Epoch(0)),
         ..context()
     };
     let envelopes = envelopes(committee, 1);

@@ -274,7 +274,7 @@ fn a_proof_serves_only_its_signer_block_lane_and_list() {
     let moves: [fn(&mut ShareContext); 3] = [
         |c| c.block = BlockId(Digest([6; 32])),
         |c| c.height = Height(13),
-        |c| c.lane = ShareLane::Malformed,
+        |c| c.lane = LaneKind::Malformed.of(Epoch(0)),
     ];
     for change in moves {
         let mut other = context();

@@ -176,7 +176,7 @@ fn shares_and_receipts_are_pinned() {
     let bundle = ShareBundle {
         block: BlockId(digest(2)),
         height: Height(7),
-        lane: ShareLane::AtClose,
+        lane: LaneKind::AtClose.of(Epoch(3)),
         signer: ValidatorIndex(3),
         shares: vec![vec![Point([1; 32]), Point([2; 32])]],
         proofs: vec![BatchedDleq {

@@ -91,7 +91,7 @@ pub(super) fn account(balance: u64, fees: u64) -> AccountView {
 
 pub(super) fn delivery(height: u64, first_index: u64, transactions: &[Vec<u8>]) -> DeliveryView {
     DeliveryView {
-        malformed_evidence: None,
+        malformed_evidence: Vec::new(),
         inconsistent_evidence: vec![],
         rollup: 1,
         height,

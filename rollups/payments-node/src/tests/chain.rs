@@ -191,7 +191,7 @@ impl Chain {
             .collect();
         execute(ledger.state.as_mut().expect("a state"), &context, &contents);
         DeliveryView {
-            malformed_evidence: None,
+            malformed_evidence: Vec::new(),
             inconsistent_evidence: vec![],
             rollup: core.rollup.0,
             height,

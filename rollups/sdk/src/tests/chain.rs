@@ -267,7 +267,7 @@ impl Chain {
             .zip(delivered)
             .map(|((envelope, m), entry)| self.view(envelope, *m, entry));
         let view = DeliveryView {
-            malformed_evidence: None,
+            malformed_evidence: Vec::new(),
             inconsistent_evidence: vec![],
             rollup: ROLLUP.0,
             height: header.height.0,
@@ -486,7 +486,7 @@ impl Chain {
         let context = ShareContext {
             block: block.id(),
             height: block.header.height,
-            lane: ShareLane::OnCommit,
+            lane: LaneKind::OnCommit.of(Epoch(0)),
         };
         let bundles: Vec<_> = self.schemes[..3]
             .iter()

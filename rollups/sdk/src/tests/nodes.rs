@@ -40,7 +40,7 @@ pub(super) fn client(nodes: &[String]) -> Client {
 pub(super) fn delivery(height: u64, first_index: u64, count: u64) -> DeliveryView {
     let transactions = (0..count).map(|n| format!("{:04x}", first_index + n));
     DeliveryView {
-        malformed_evidence: None,
+        malformed_evidence: Vec::new(),
         inconsistent_evidence: vec![],
         rollup: 1,
         height,

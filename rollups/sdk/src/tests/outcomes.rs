@@ -38,7 +38,7 @@ fn chain() -> (Chain, Node) {
 
 fn first_block(chain: &Chain) -> DeliveryView {
     DeliveryView {
-        malformed_evidence: None,
+        malformed_evidence: Vec::new(),
         inconsistent_evidence: vec![],
         rollup: ROLLUP.0,
         height: 1,

@@ -4,8 +4,8 @@ use conclave_crypto::{Coder, InconsistentBatch};
 use conclave_light::verify_complete;
 use conclave_seal::{MalformedEvidence, SealScheme, ShareContext, Verdict, body_matches};
 use conclave_types::{
-    Block, DeliveredEntry, Digest, Domain, Envelope, EnvelopeHeader, EnvelopeId, Height, Point,
-    RollupId, ShareLane, StreamOutcome, TxIndex, decode_transactions, limits,
+    Block, DeliveredEntry, Digest, Domain, Envelope, EnvelopeHeader, EnvelopeId, Height, LaneKind,
+    Point, RollupId, StreamOutcome, TxIndex, decode_transactions, limits,
 };
 
 use super::{Auditor, HEADER_BYTES_MAX, VerifyError, decode};
@@ -162,9 +162,18 @@ impl Auditor {
         block: &Block,
         view: &DeliveryView,
     ) -> Result<Vec<EnvelopeId>, VerifyError> {
-        let Some(text) = &view.malformed_evidence else {
-            return Ok(Vec::new());
-        };
+        let mut malformed = Vec::new();
+        for text in &view.malformed_evidence {
+            malformed.extend(self.malformed_under_one_key(block, text)?);
+        }
+        Ok(malformed)
+    }
+
+    fn malformed_under_one_key(
+        &self,
+        block: &Block,
+        text: &str,
+    ) -> Result<Vec<EnvelopeId>, VerifyError> {
         let height = block.header.height;
         let refuse = || VerifyError::Malformed {
             height,
@@ -177,7 +186,7 @@ impl Auditor {
         let context = ShareContext {
             block: block.id(),
             height,
-            lane: ShareLane::Malformed,
+            lane: LaneKind::Malformed.of(certificate.context.lane.key),
         };
         if certificate.context != context {
             return Err(refuse());

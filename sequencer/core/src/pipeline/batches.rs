@@ -16,7 +16,7 @@ impl Sequencer {
             let headers: Vec<EnvelopeHeader> = envelopes.iter().map(|e| e.header.clone()).collect();
             let header = BatchHeader {
                 chain: self.config.chain,
-                epoch: self.config.epoch,
+                epoch: self.epochs.current(),
                 author: self.config.index,
                 sequence: self.batch_sequence,
                 contents: batch_contents(&headers),
@@ -96,14 +96,12 @@ impl Sequencer {
             actions.push(self.store_and_sign(id, from, Vec::new()));
             return;
         }
-        let Config {
-            chain,
-            epoch,
-            committee,
-            ..
-        } = &self.config;
-        let shaped =
-            own && admission::check_manifest(*chain, *epoch, committee.threshold, manifest);
+        let committee = self.epochs.committee();
+        if manifest.header.epoch != committee.epoch {
+            // Of an epoch that has ended here, or has not begun: who sends it is not yet where we are.
+            return;
+        }
+        let shaped = own && admission::check_manifest(self.config.chain, committee, manifest);
         if !shaped {
             let what = "a batch that is not well formed";
             actions.push(Action::Misbehaviour {
@@ -114,10 +112,12 @@ impl Sequencer {
             self.checking_batches.insert(id, from);
             self.availability.expect(id, now);
             let to = self.config.index;
+            let committee = Arc::clone(committee);
             actions.push(Action::Work(Work::CheckDispersal {
                 from,
                 to,
                 dispersal,
+                committee,
             }));
         }
     }
@@ -139,6 +139,9 @@ impl Sequencer {
         let manifest = dispersal.manifest.clone();
         let id = manifest.header.id();
         self.checking_batches.remove(&id);
+        if manifest.header.epoch != self.epochs.current() {
+            return;
+        }
         if !valid {
             let what = "a batch with an invalid envelope or shard";
             actions.push(Action::Misbehaviour {
@@ -188,10 +191,9 @@ impl Sequencer {
     }
 
     pub(super) fn stored(&mut self, now: u64, stored: &Stored, actions: &mut Vec<Action>) {
-        let Config {
-            chain, committee, ..
-        } = &self.config;
-        let (certificate, liars) = self.availability.stored(*chain, committee, stored);
+        let committee = Arc::clone(self.epochs.committee());
+        let chain = self.config.chain;
+        let (certificate, liars) = self.availability.stored(chain, &committee, stored);
         for validator in liars {
             let what = "a wrong signature on a batch";
             actions.push(Action::Misbehaviour { validator, what });
@@ -232,6 +234,9 @@ impl Sequencer {
         {
             return true;
         }
+        if reference.header.epoch != self.epochs.current() {
+            return true;
+        }
         let valid = self.verify_reference(&reference);
         if valid {
             self.keep_certificate(now, reference, actions);
@@ -240,14 +245,9 @@ impl Sequencer {
     }
 
     pub(super) fn verify_reference(&self, reference: &BatchRef) -> bool {
-        let Config {
-            chain,
-            epoch,
-            committee,
-            ..
-        } = &self.config;
-        let message = Stored::message(*chain, reference.header.id());
-        admission::check_batch_header(*chain, *epoch, &reference.header)
+        let (chain, committee) = (self.config.chain, self.epochs.committee());
+        let message = Stored::message(chain, reference.header.id());
+        admission::check_batch_header(chain, committee.epoch, &reference.header)
             && committee.has_quorum(&reference.stored.signers)
             && committee.all_signed(&message, &reference.stored)
     }

@@ -6,7 +6,9 @@ impl Sequencer {
     /// Has a batch of ours coded.
     pub(super) fn encode(&mut self, batch: Batch, actions: &mut Vec<Action>) {
         self.encoding += 1;
-        actions.push(Action::Work(Work::Encode(Box::new(batch))));
+        let committee = Arc::clone(self.epochs.committee());
+        let batch = Box::new(batch);
+        actions.push(Action::Work(Work::Encode { batch, committee }));
     }
 
     /// Sends everybody the manifest and its shards, and starts to collect signatures.
@@ -17,6 +19,9 @@ impl Sequencer {
         dispersals: Vec<Arc<Dispersal>>,
         actions: &mut Vec<Action>,
     ) {
+        if batch.header.epoch != self.epochs.current() {
+            return;
+        }
         self.encoding -= 1;
         let own = usize::from(self.config.index.0);
         let id = batch.header.id();
@@ -30,7 +35,7 @@ impl Sequencer {
         self.hold(id, dispersal.manifest.clone());
         self.bodies.rebuilt(id, Some(Body::Whole(batch.clone())));
         actions.push(Action::Batched(dispersal.manifest.clone()));
-        for to in self.config.committee.indices() {
+        for to in self.epochs.committee().indices() {
             self.send_dispersal(id, to, actions);
         }
         let from = self.config.index;
@@ -41,6 +46,7 @@ impl Sequencer {
             from,
             to: from,
             dispersal,
+            committee: Arc::clone(self.epochs.committee()),
         };
         actions.push(Action::Durable {
             writes,
@@ -68,9 +74,11 @@ impl Sequencer {
     /// Asks for the bodies of a certified batch, unless they are here or on their way.
     pub(super) fn want_body(&self, reference: &BatchRef, actions: &mut Vec<Action>) {
         let id = reference.header.id();
-        if self.bodies.is_absent(id) {
+        if let Some(committee) = self.epochs.of(reference.header.epoch)
+            && self.bodies.is_absent(id)
+        {
             let holders = self.bodies.trusted(&reference.stored.signers);
-            let needed = self.config.committee.threshold.one_honest();
+            let needed = committee.threshold.one_honest();
             actions.push(Action::Fetch(Fetch::Body {
                 id,
                 holders,
@@ -86,8 +94,17 @@ impl Sequencer {
         shards: Vec<(ValidatorIndex, Vec<Shard>)>,
         actions: &mut Vec<Action>,
     ) {
+        let manifest = self.bodies.manifest(id);
+        let committee = manifest.and_then(|manifest| self.epochs.of(manifest.header.epoch));
+        let Some(committee) = committee.cloned() else {
+            return;
+        };
         if let Some(manifest) = self.bodies.rebuild(id) {
-            actions.push(Action::Work(Work::Rebuild { manifest, shards }));
+            actions.push(Action::Work(Work::Rebuild {
+                manifest,
+                shards,
+                committee,
+            }));
         }
     }
 
@@ -151,7 +168,7 @@ impl Sequencer {
         }
     }
 
-    fn forget_points(&mut self, manifest: &Manifest) {
+    pub(super) fn forget_points(&mut self, manifest: &Manifest) {
         for envelope in &manifest.envelopes {
             self.points.remove(&envelope.id());
         }

@@ -16,14 +16,16 @@ impl Sequencer {
     pub(super) fn release_early(&self, block: &Block, actions: &mut Vec<Action>) {
         let placed = self.placed(block).into_iter().map(|placed| placed.header);
         let of_lane = |header: &Arc<EnvelopeHeader>| {
-            header.is_sealed() && header.core.release == ReleaseRule::OnCommit
+            header.is_sealed()
+                && header.core.release == ReleaseRule::OnCommit
+                && header.core.epoch == block.header.epoch
         };
         let envelopes: Vec<Arc<EnvelopeHeader>> = placed.filter(of_lane).collect();
         if self.early_shares && !envelopes.is_empty() {
             let context = ShareContext {
                 block: block.id(),
                 height: block.header.height,
-                lane: ShareLane::OnCommit,
+                lane: LaneKind::OnCommit.of(block.header.epoch),
             };
             let points = vec![None; envelopes.len()];
             actions.push(Action::Work(Work::Bundle {

@@ -2,6 +2,8 @@
 
 use super::*;
 
+use crate::opening::OpenedLane;
+
 impl Sequencer {
     /// Executes the next block once everything it needs can be read.
     pub(super) fn execute_next(&mut self, now: u64, actions: &mut Vec<Action>) {
@@ -9,44 +11,36 @@ impl Sequencer {
             return;
         };
         let header = front.block.header.clone();
-        let on_commit = (header.height, ShareLane::OnCommit);
-        if front.executing || front.ordered.is_none() || self.openings.opened(on_commit).is_none() {
+        let at = (front.id, header.height);
+        if front.executing || front.ordered.is_none() {
             return;
         }
-        let at_close = (header.height, ShareLane::AtClose);
-        let context = ShareContext {
-            block: front.id,
-            height: header.height,
-            lane: ShareLane::AtClose,
-        };
-        if !self.openings.is_started(at_close) {
-            let bids = self.closing_bids(&header);
-            self.start_lane(context, bids, now, actions);
-        }
-        let (Some(opened), Some(bids)) = (
-            self.openings.opened(on_commit).cloned(),
-            self.openings.opened(at_close).cloned(),
-        ) else {
+        let Some(mut opened) = self.opened_lanes(front, LaneKind::OnCommit) else {
             return;
         };
+        self.start_once(at, LaneKind::AtClose, now, actions, |sequencer| {
+            sequencer.closing_bids(&header)
+        });
+        let Some(bids) = self.front_lanes(LaneKind::AtClose) else {
+            return;
+        };
+        opened.extend(bids);
         // Everybody can check an opening; that there is none takes a certificate.
-        let malformed = (header.height, ShareLane::Malformed);
-        if !self.openings.is_started(malformed) {
-            let context = ShareContext {
-                lane: ShareLane::Malformed,
-                ..context
-            };
-            let envelopes = opened.malformed().chain(bids.malformed()).collect();
-            self.start_lane(context, envelopes, now, actions);
-        }
-        let Some(malformed) = self.openings.opened(malformed).cloned() else {
+        self.start_once(at, LaneKind::Malformed, now, actions, |_| {
+            opened.iter().flat_map(OpenedLane::malformed).collect()
+        });
+        let Some(malformed) = self.front_lanes(LaneKind::Malformed) else {
             return;
         };
+        opened.extend(malformed);
         let block = self.queue.front().map(|front| &front.block);
         let Some(bodies) = block.and_then(|block| self.bodies.of_block(block)) else {
             return;
         };
-        let held = bids.envelopes.iter().filter_map(|bid| {
+        let bids = opened
+            .iter()
+            .filter(|lane| lane.lane.kind == LaneKind::AtClose);
+        let held = bids.flat_map(|lane| &lane.envelopes).filter_map(|bid| {
             let id = bid.id();
             Some((id, self.held.get(&id)?.clone()))
         });
@@ -62,11 +56,33 @@ impl Sequencer {
             envelopes: front.ordered.clone().unwrap_or_default(),
             bodies,
             held,
-            opened,
-            bids,
-            malformed,
+            lanes: opened,
         };
         actions.push(Action::Work(Work::Execute(Box::new(job))));
+    }
+
+    /// Starts the lanes of a kind for the next block to be executed, unless they were.
+    fn start_once(
+        &mut self,
+        at: (BlockId, Height),
+        kind: LaneKind,
+        now: u64,
+        actions: &mut Vec<Action>,
+        envelopes: impl FnOnce(&Self) -> Vec<Arc<EnvelopeHeader>>,
+    ) {
+        let front = self.queue.front();
+        if front.is_some_and(|front| front.lanes.contains_key(&kind)) {
+            return;
+        }
+        let envelopes = envelopes(self);
+        let lanes = self.start_lanes(at, kind, envelopes, now, actions);
+        if let Some(front) = self.queue.front_mut() {
+            front.lanes.insert(kind, lanes);
+        }
+    }
+
+    fn front_lanes(&self, kind: LaneKind) -> Option<Vec<OpenedLane>> {
+        self.opened_lanes(self.queue.front()?, kind)
     }
 
     /// The bids of the auctions that this block closes, in the ledger's order.
@@ -110,6 +126,7 @@ impl Sequencer {
         }
         self.held.extend(done.held);
         self.forget_bids();
+        self.retire_keys(actions);
         if height.0.is_multiple_of(SNAPSHOT_BLOCKS) {
             let ordered = self.ordered_at.remove(&height);
             writes.push(Write::Snapshot {

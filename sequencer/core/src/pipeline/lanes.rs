@@ -2,11 +2,54 @@
 
 use super::*;
 
+use crate::opening::OpenedLane;
+
 /// How far behind the newest final block the shares of one may still be on their way by themselves.
 const SHARES_COME_BLOCKS: u64 = 4;
 
 impl Sequencer {
-    pub(super) fn start_lane(
+    /// Starts a lane for each key that the envelopes are sealed to.
+    pub(super) fn start_lanes(
+        &mut self,
+        (block, height): (BlockId, Height),
+        kind: LaneKind,
+        envelopes: Vec<Arc<EnvelopeHeader>>,
+        now: u64,
+        actions: &mut Vec<Action>,
+    ) -> Vec<ShareLane> {
+        let mut by_key: BTreeMap<Epoch, Vec<Arc<EnvelopeHeader>>> = BTreeMap::new();
+        for envelope in envelopes {
+            let of_key = by_key.entry(envelope.core.epoch).or_default();
+            of_key.push(envelope);
+        }
+        let mut lanes = Vec::with_capacity(by_key.len());
+        for (key, envelopes) in by_key {
+            let lane = kind.of(key);
+            let context = ShareContext {
+                block,
+                height,
+                lane,
+            };
+            self.start_lane(context, envelopes, now, actions);
+            lanes.push(lane);
+        }
+        lanes
+    }
+
+    /// What opened the lanes of a kind; `None` while one of them is closed, or none was started.
+    pub(super) fn opened_lanes(
+        &self,
+        pending: &Pending,
+        kind: LaneKind,
+    ) -> Option<Vec<OpenedLane>> {
+        let height = pending.block.header.height;
+        let lanes = pending.lanes.get(&kind)?.iter();
+        lanes
+            .map(|lane| self.openings.opened((height, *lane)).cloned())
+            .collect()
+    }
+
+    fn start_lane(
         &mut self,
         context: ShareContext,
         envelopes: Vec<Arc<EnvelopeHeader>>,
@@ -14,15 +57,8 @@ impl Sequencer {
         actions: &mut Vec<Action>,
     ) {
         let (height, lane) = (context.height, context.lane);
-        let empty = envelopes.is_empty();
         self.openings.start(context, envelopes, now);
-        if empty {
-            let result = conclave_seal::OpenResult {
-                verdicts: Some(Vec::new()),
-                liars: Vec::new(),
-            };
-            self.openings.finish(context, result, None, 0);
-        } else if height <= self.recovered_to {
+        if height <= self.recovered_to {
             actions.push(Action::Fetch(Fetch::Openings { height, lane }));
         } else {
             self.release(height, lane, actions);
@@ -72,18 +108,15 @@ impl Sequencer {
         };
         let count = envelopes.len();
         let block = self.queue.iter().find(|p| p.block.header.height == height);
-        let (Some(block), Some(bundle)) = (block, record.bundle) else {
+        let Some(block) = block.filter(|_| count == record.verdicts.len()) else {
             return self.release(height, lane, actions);
         };
-        if count != record.verdicts.len() {
-            return self.release(height, lane, actions);
-        }
         let context = ShareContext {
             block: block.id,
             height,
             lane,
         };
-        self.openings.own(bundle);
+        self.openings.own((height, lane), record.bundle);
         let result = conclave_seal::OpenResult {
             verdicts: Some(record.verdicts),
             liars: Vec::new(),
@@ -98,9 +131,8 @@ impl Sequencer {
     }
 
     pub(super) fn attempt(&mut self, height: Height, lane: ShareLane, actions: &mut Vec<Action>) {
-        if let Some(work) = self
-            .openings
-            .attempt((height, lane), &self.config.committee)
+        if let Some(committee) = self.epochs.of(lane.key)
+            && let Some(work) = self.openings.attempt((height, lane), committee)
         {
             actions.push(Action::Work(work));
         }

@@ -43,6 +43,7 @@ impl Sequencer {
                 opened_ms: 0,
                 missing,
                 ordered: None,
+                lanes: BTreeMap::new(),
                 executing: false,
             });
         }
@@ -70,17 +71,14 @@ impl Sequencer {
     /// A fetched manifest is what its id says, and the certificate vouches for its envelopes, but
     /// for the payers' signatures, which no id binds: whoever serves it could have exchanged them.
     pub(super) fn fetched(&mut self, manifest: Arc<Manifest>, actions: &mut Vec<Action>) {
-        let Config {
-            chain,
-            epoch,
-            committee,
-            ..
-        } = &self.config;
         let id = manifest.header.id();
         let Some(reference) = self.missing_reference(id).cloned() else {
             return;
         };
-        let fits = admission::check_manifest(*chain, *epoch, committee.threshold, &manifest);
+        let Some(committee) = self.epochs.of(reference.header.epoch) else {
+            return;
+        };
+        let fits = admission::check_manifest(self.config.chain, committee, &manifest);
         let headers: Vec<_> = manifest.envelopes.iter().collect();
         if fits && !admission::check_payers(&headers).contains(&false) {
             self.hold(id, manifest);
@@ -155,11 +153,7 @@ impl Sequencer {
                 return false;
             }
         };
-        let context = ShareContext {
-            block: self.queue[at].id,
-            height: header.height,
-            lane: ShareLane::OnCommit,
-        };
+        let (block, height) = (self.queue[at].id, header.height);
         let mut finalised = Vec::new();
         let mut writes = Vec::new();
         for placed in &placed {
@@ -171,7 +165,7 @@ impl Sequencer {
         }
         if !writes.is_empty() {
             let then = vec![Action::Finalised {
-                height: context.height,
+                height,
                 envelopes: finalised,
             }];
             actions.push(Action::Durable { writes, then });
@@ -186,7 +180,8 @@ impl Sequencer {
             });
         let opening: Vec<Arc<EnvelopeHeader>> = opening.map(|(p, _)| p.header.clone()).collect();
         self.queue[at].ordered = Some(placed.into_iter().zip(dispositions).collect());
-        self.start_lane(context, opening, now, actions);
+        let lanes = self.start_lanes((block, height), LaneKind::OnCommit, opening, now, actions);
+        self.queue[at].lanes.insert(LaneKind::OnCommit, lanes);
         true
     }
 

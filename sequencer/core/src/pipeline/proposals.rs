@@ -40,7 +40,14 @@ impl Sequencer {
             time,
             ledger_height: ledger.height,
             ledger_root: ledger.root,
+            next_epoch: self.epoch_end(ledger.height, height),
         }
+    }
+
+    /// What the ledger of an executed height says of a block of the current epoch: whether it is the
+    /// epoch's last one, and what comes after it.
+    fn epoch_end(&self, named: Height, height: Height) -> Option<Digest> {
+        self.ledger.epoch_end(named, self.epochs.current(), height)
     }
 
     /// Whether the ledger waits for a block, with or without anything to order.
@@ -77,7 +84,10 @@ impl Sequencer {
             .last()
             .map_or(self.tip, |block| LedgerReference::of(&block.header));
         let known = self.roots.get(&header.ledger_height);
-        if !check.is_well_formed(parent) || known != Some(&header.ledger_root) {
+        if !check.is_well_formed(parent)
+            || known != Some(&header.ledger_root)
+            || header.next_epoch != self.epoch_end(header.ledger_height, header.height)
+        {
             return false;
         }
         check.block.batches.iter().all(|reference| {

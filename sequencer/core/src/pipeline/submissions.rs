@@ -22,10 +22,11 @@ impl Sequencer {
     pub(super) fn admissible(&self, envelope: &Envelope) -> Result<(), Refusal> {
         admission::check_shape(self.config.chain, envelope)?;
         let core = &envelope.header.core;
-        if core.epoch != self.config.epoch {
+        let (next, epoch) = (self.committed.next(), self.epochs.current());
+        if !self.fees.accepts_key(core.epoch, next, epoch) {
             return Err(Refusal::epoch(format!(
-                "the envelope is sealed to the key of epoch {}, the key of epoch {} is in use",
-                core.epoch, self.config.epoch
+                "the envelope is sealed to the key of epoch {}, the key of epoch {epoch} is in use",
+                core.epoch
             )));
         }
         if core.rollup != RollupId::SYSTEM && self.ledger.rollup(core.rollup).is_none() {
@@ -42,9 +43,7 @@ impl Sequencer {
                 self.committed.next()
             )));
         }
-        let preview = self
-            .fees
-            .preview(&envelope.header, self.committed.next(), core.epoch);
+        let preview = self.fees.preview(&envelope.header, next, epoch);
         let used = matches!(
             preview,
             Disposition::Duplicate | Disposition::SequenceTooOld

@@ -98,7 +98,7 @@ impl DeliveryReader {
         };
         self.carried = Some((first_index, stream_digest.clone()));
         Ok(DeliveryView {
-            malformed_evidence: None,
+            malformed_evidence: Vec::new(),
             inconsistent_evidence: vec![],
             rollup: self.rollup.0,
             height: height.0,

@@ -1,6 +1,6 @@
 //! Typed keys. All are big-endian, so that their byte order is the order of their numbers.
 
-use conclave_types::{Height, RollupId, ShareLane, TxIndex};
+use conclave_types::{Height, LaneKind, RollupId, ShareLane, TxIndex};
 
 /// The one key of [`Table::Safety`](super::Table::Safety).
 pub const SAFETY: &[u8] = b"state";
@@ -17,14 +17,19 @@ pub fn parse_height(key: &[u8]) -> Option<Height> {
         .map(|bytes| Height(u64::from_be_bytes(*bytes)))
 }
 
-/// By height and lane: 9 bytes.
-pub fn height_lane(at: Height, lane: ShareLane) -> [u8; 9] {
-    let lane = match lane {
-        ShareLane::OnCommit => 0,
-        ShareLane::AtClose => 1,
-        ShareLane::Malformed => 2,
+/// By height and kind of lane, the prefix of [`height_lane`]: 9 bytes.
+pub fn height_kind(at: Height, kind: LaneKind) -> [u8; 9] {
+    let kind = match kind {
+        LaneKind::OnCommit => 0,
+        LaneKind::AtClose => 1,
+        LaneKind::Malformed => 2,
     };
-    join(height(at), [lane])
+    join(height(at), [kind])
+}
+
+/// By height and lane: 17 bytes.
+pub fn height_lane(at: Height, lane: ShareLane) -> [u8; 17] {
+    join(height_kind(at, lane.kind), lane.key.0.to_be_bytes())
 }
 
 /// By height and a number inside it: 12 bytes.

@@ -104,7 +104,7 @@ impl Chain {
             time_ms: 0,
             first_index: self.next_index,
             envelopes: views.collect(),
-            malformed_evidence: None,
+            malformed_evidence: Vec::new(),
             inconsistent_evidence: vec![],
             stream_digest: Digest::ZERO.to_string(),
             block: Some(self.certify(&block)),
@@ -126,7 +126,7 @@ impl Chain {
             time_ms: 0,
             first_index: 0,
             envelopes: Vec::new(),
-            malformed_evidence: None,
+            malformed_evidence: Vec::new(),
             inconsistent_evidence: vec![],
             stream_digest: Digest::ZERO.to_string(),
             block: Some(self.certify(&twin)),
@@ -232,7 +232,7 @@ impl Chain {
         let context = ShareContext {
             block: block.id(),
             height: block.header.height,
-            lane: ShareLane::OnCommit,
+            lane: LaneKind::OnCommit.of(Epoch(0)),
         };
         let bundles: Vec<_> = self.schemes[..3]
             .iter()

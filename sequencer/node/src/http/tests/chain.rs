@@ -372,7 +372,7 @@ impl Inner {
             };
             self.links.insert((delivery.rollup, height), link);
             let view = DeliveryView {
-                malformed_evidence: None,
+                malformed_evidence: Vec::new(),
                 inconsistent_evidence: vec![],
                 rollup: delivery.rollup.0,
                 height: height.0,

@@ -9,7 +9,7 @@ mod kill;
 
 use std::path::PathBuf;
 
-use conclave_types::{ChainId, Digest, Height, RollupId, ShareLane, TxIndex, ValidatorIndex};
+use conclave_types::{ChainId, Digest, Epoch, Height, LaneKind, RollupId, TxIndex, ValidatorIndex};
 use tempfile::TempDir;
 
 use super::*;
@@ -102,8 +102,8 @@ fn composite_keys_keep_their_parts_in_order() {
     assert!(key < keys::rollup_index(next, TxIndex(0)));
     assert!(key.starts_with(&keys::rollup(rollup)));
     assert_eq!(keys::parse_rollup_index(&key), Some(TxIndex(u64::MAX)));
-    let key = keys::height_lane(Height(4), ShareLane::Malformed);
-    assert!(key < keys::height_lane(Height(5), ShareLane::OnCommit));
+    let key = keys::height_lane(Height(4), LaneKind::Malformed.of(Epoch(0)));
+    assert!(key < keys::height_lane(Height(5), LaneKind::OnCommit.of(Epoch(0))));
     assert_eq!(keys::parse_height(&key), Some(Height(4)));
     assert!(keys::height_number(Height(4), 256) > keys::height_number(Height(4), 255));
     assert_eq!(keys::parse_height(b"short"), None);

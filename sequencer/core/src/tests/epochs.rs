@@ -1,0 +1,134 @@
+//! What changes, and what must not get lost, between two epochs.
+
+use conclave_types::{Amount, EpochSetup};
+
+use super::*;
+use crate::epochs::Epochs;
+
+fn second() -> EpochSetup {
+    EpochSetup {
+        epoch: Epoch(1),
+        ..genesis().first_epoch()
+    }
+}
+
+fn config(first: u64, grace_blocks: u64, epochs: &[u64]) -> Config {
+    let of = |epoch: &u64| {
+        let setup = EpochSetup {
+            epoch: Epoch(*epoch),
+            ..genesis().first_epoch()
+        };
+        Arc::new(Committee::of_epoch(&setup).expect("3f+1"))
+    };
+    Config {
+        chain: genesis().chain_id(),
+        index: ValidatorIndex(0),
+        committees: epochs.iter().map(of).collect(),
+        epoch_first: Height(first),
+        grace_blocks,
+        order_deadline_blocks: 100,
+        sign: Box::new(|message| key(0).sign(message)),
+    }
+}
+
+/// A share that is erased too early leaves an ordered envelope sealed for ever; one that is never
+/// erased is one that can be stolen for ever.
+#[test]
+fn a_key_is_retired_when_nothing_can_need_it() {
+    let mut epochs = Epochs::new(&config(100, 10, &[0, 1]));
+    assert_eq!(epochs.retire(Height(98), None), None, "before the epoch");
+    assert_eq!(epochs.retire(Height(99), None), None, "grace has not begun");
+    assert_eq!(epochs.retire(Height(108), None), None, "in the grace");
+    assert!(epochs.of(Epoch(0)).is_some());
+    assert_eq!(epochs.retire(Height(109), None), Some(Epoch(0)));
+    assert!(epochs.of(Epoch(0)).is_none());
+    assert_eq!(epochs.retire(Height(110), None), None, "said once");
+}
+
+#[test]
+fn a_held_bid_keeps_the_key_that_it_is_sealed_to() {
+    let mut epochs = Epochs::new(&config(100, 10, &[0, 1]));
+    assert_eq!(epochs.retire(Height(150), Some(Epoch(0))), None);
+    assert_eq!(epochs.retire(Height(151), Some(Epoch(1))), Some(Epoch(0)));
+    let mut later = Epochs::new(&config(100, 10, &[1, 2]));
+    assert_eq!(later.retire(Height(150), Some(Epoch(1))), Some(Epoch(0)));
+    assert_eq!(later.retire(Height(151), None), Some(Epoch(1)));
+}
+
+/// The key two epochs back is of no use as soon as an epoch begins, however long the grace is.
+#[test]
+fn no_grace_reaches_back_two_epochs() {
+    let mut epochs = Epochs::new(&config(100, 1_000, &[0, 1, 2]));
+    assert_eq!(epochs.retire(Height(98), None), None);
+    assert_eq!(epochs.retire(Height(99), None), Some(Epoch(0)));
+}
+
+/// Certificates are worth nothing to the next committee. What they covered was acknowledged, so it
+/// has to be ordered all the same: its author packs it again.
+#[test]
+fn what_no_block_of_the_old_epoch_ordered_is_packed_again() {
+    let mut node = Node::new();
+    let old = batch(1, b"old");
+    node.dispersed(&old);
+    node.checked(&old);
+    node.give(Message::Certified(certified(&old)));
+    assert!(node.payload().iter().any(|action| matches!(
+        action,
+        Action::Payload { batches, .. } if batches.len() == 1
+    )));
+
+    let actions = node.sequencer.handle(2, Input::Epoch(Arc::new(second())));
+    let forgotten = |action: &Action| {
+        matches!(
+            action,
+            Action::Durable { writes, .. }
+                if matches!(writes[..], [Write::Ordered(id)] if id == old.header.id())
+        )
+    };
+    assert!(actions.iter().any(forgotten), "{actions:?}");
+    assert!(!node.payload().iter().any(|action| matches!(
+        action,
+        Action::Payload { batches, .. } if !batches.is_empty()
+    )));
+    // It comes too late, which is nobody's fault.
+    let late = node.give(Message::Certified(certified(&old)));
+    assert!(
+        !late
+            .iter()
+            .any(|action| matches!(action, Action::Misbehaviour { .. }))
+    );
+    let late = node.dispersed(&old);
+    assert!(
+        !late
+            .iter()
+            .any(|action| matches!(action, Action::Misbehaviour { .. }))
+    );
+    assert!(!late.iter().any(|action| matches!(action, Action::Work(_))));
+}
+
+/// An acknowledged envelope was in a batch of ours when the epoch ended; its receipt still holds.
+#[test]
+fn an_acknowledged_envelope_goes_into_a_batch_of_the_next_epoch() {
+    let mut mempool = crate::mempool::Mempool::default();
+    let envelope = batch(1, b"ours").envelopes[0].clone();
+    mempool.insert(envelope.clone(), Amount(1), 5);
+    assert_eq!(mempool.take().len(), 1);
+    assert_eq!((mempool.take().len(), mempool.waiting()), (0, 0));
+    mempool.repack();
+    assert_eq!(mempool.waiting(), 1);
+    assert_eq!(mempool.take(), [envelope]);
+}
+
+/// A restart repeats the epochs that the store knows.
+#[test]
+fn an_epoch_that_is_told_twice_changes_nothing() {
+    let mut node = Node::new();
+    let epoch = Arc::new(second());
+    node.sequencer.handle(2, Input::Epoch(epoch.clone()));
+    let again = node.sequencer.handle(3, Input::Epoch(epoch));
+    assert!(
+        !again
+            .iter()
+            .any(|action| matches!(action, Action::Durable { .. }))
+    );
+}
