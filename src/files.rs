@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use conclave_crypto::{BlsSecret, EdSecret, load_key, save_key};
+use conclave_node::GenesisShares;
 use conclave_seal::KeyShares;
 use conclave_types::Genesis;
 use serde::Serialize;
@@ -142,14 +143,22 @@ impl KeyDir {
     }
 
     pub(crate) fn bls(&self) -> anyhow::Result<BlsSecret> {
-        let path = self.0.join("bls.key");
-        let bytes = load_key(&path)?;
-        BlsSecret::from_bytes(&bytes).ok_or_else(|| {
-            anyhow!(
-                "[CV-CLI-007] {} holds no BLS key; restore it",
-                path.display()
-            )
-        })
+        read_bls(&self.0.join("bls.key"))
+    }
+
+    /// The keys that votes are signed with: the first one, and those that take its place in later
+    /// epochs, in files such as `bls-2.key`.
+    pub(crate) fn all_bls(&self) -> anyhow::Result<Vec<BlsSecret>> {
+        let mut keys = vec![self.bls()?];
+        let unreadable = || format!("[CV-CLI-002] cannot read {}", self.0.display());
+        for entry in std::fs::read_dir(&self.0).with_context(unreadable)? {
+            let path = entry.with_context(unreadable)?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            if name.is_some_and(|name| name.starts_with("bls-") && name.ends_with(".key")) {
+                keys.push(read_bls(&path)?);
+            }
+        }
+        Ok(keys)
     }
 
     pub(crate) fn transport(&self) -> anyhow::Result<EdSecret> {
@@ -190,7 +199,18 @@ impl KeyDir {
         })
     }
 
-    pub(crate) fn shares(&self) -> anyhow::Result<KeyShares> {
+    /// The shares of the genesis key; none once that was retired and they were destroyed.
+    pub(crate) fn shares_if_any(&self) -> anyhow::Result<Option<GenesisShares>> {
+        let file = self.0.join("sealing.key");
+        if !file.exists() {
+            return Ok(None);
+        }
+        let shares = self.shares()?;
+        let file = Some(file);
+        Ok(Some(GenesisShares { shares, file }))
+    }
+
+    fn shares(&self) -> anyhow::Result<KeyShares> {
         use std::os::unix::fs::PermissionsExt;
         let path = self.0.join("sealing.key");
         let mode = std::fs::metadata(&path).map(|meta| meta.permissions().mode() & 0o777);
@@ -217,6 +237,16 @@ impl KeyDir {
         })?);
         Ok(KeyShares::decode(&bytes)?)
     }
+}
+
+fn read_bls(path: &Path) -> anyhow::Result<BlsSecret> {
+    let bytes = load_key(path)?;
+    BlsSecret::from_bytes(&bytes).ok_or_else(|| {
+        anyhow!(
+            "[CV-CLI-007] {} holds no BLS key; restore it",
+            path.display()
+        )
+    })
 }
 
 /// Reads an ed25519 key file.

@@ -111,9 +111,10 @@ fn config(settings: Settings, genesis: Genesis) -> anyhow::Result<NodeConfig> {
     Ok(NodeConfig {
         genesis,
         keys: NodeKeys {
-            bls: keys.bls()?,
+            bls: keys.all_bls()?,
             transport,
-            shares: keys.shares()?,
+            shares: keys.shares_if_any()?,
+            directory: settings.keys,
             account: keys.account_if_any()?,
         },
         data_dir: settings.data,

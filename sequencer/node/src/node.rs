@@ -11,28 +11,27 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{
-    BlsCommittee, BlsCommitteeError, BlsSecret, Coder, Committee, CommitteeError, EdSecret,
+    BlsCommitteeError, BlsSecret, Coder, Committee, CommitteeError, EdSecret,
 };
 use conclave_ledger::VoteKeys;
 use conclave_market::Verifier;
-use conclave_seal::{KeyError, KeyShares, SealScheme, Tdh2};
 use conclave_sequencer::{self as sequencing, OutcomeRecord, Sequencer, Tools};
 use conclave_types::{Genesis, Height, ValidatorIndex, codec};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use rand_core::{OsRng, RngCore};
 use tokio::sync::{mpsc, watch};
 
 use crate::backend::Progress;
 use crate::begin::{self, Beginning};
 use crate::contents::StoredContents;
+use crate::epoch_keys::{EpochKeys, EpochKeysError, GenesisShares};
 use crate::handle::NodeHandle;
 use crate::http::{self, HttpLimits, ServeError};
 use crate::metrics::Metrics;
+use crate::operator::Operator;
 use crate::provable::Provable;
 use crate::records::RECORD_BYTES_MAX;
 use crate::recovery::{self, RecoveryError};
 use crate::replica::{Effect, Event, PeerMessage, Replica};
-use crate::reports::Reporter;
 use crate::serve::{self, Request};
 use crate::shell::{Shell, count, lock};
 use crate::store::{Identity, KeyRange, Snapshot, StoreError, StoreWriter, Table, keys};
@@ -40,6 +39,7 @@ use crate::transport::{
     self, IncomingRequest, PeerConfig, PeerEvent, Timing, Transport, TransportConfig,
     TransportError, TransportEvents, bounds,
 };
+use crate::vault::Vault;
 use crate::workers::Workers;
 
 /// Events from outside that may wait for the core; then peers and clients wait in turn.
@@ -53,10 +53,16 @@ const RELEASE_WAIT: Duration = Duration::from_secs(5);
 
 /// A validator's secrets.
 pub struct NodeKeys {
-    pub bls: BlsSecret,
+    /// For votes; while one takes the place of another, both.
+    pub bls: Vec<BlsSecret>,
     pub transport: EdSecret,
-    pub shares: KeyShares,
-    /// Pays for reporting misbehaviour of other validators; without it they are only logged.
+    /// Of the genesis key, as long as that is not retired.
+    pub shares: Option<GenesisShares>,
+    /// Where the secrets of later epochs live. They are destroyed in time, so this must not be
+    /// backed up.
+    pub directory: PathBuf,
+    /// Pays for reporting misbehaviour of other validators, which is only logged without it, and for
+    /// taking part in key generations, which is not possible without it.
     pub account: Option<EdSecret>,
 }
 
@@ -84,9 +90,9 @@ pub enum NodeError {
     /// Its keys are not valid, or ours is not among them.
     #[error(transparent)]
     Keys(#[from] BlsCommitteeError),
-    /// The shares of the sealing key do not fit.
+    /// The secrets of an epoch cannot be used.
     #[error(transparent)]
-    Shares(#[from] KeyError),
+    EpochKeys(#[from] EpochKeysError),
     /// The transport key is no validator's.
     #[error(
         "[CV-NODE-002] this node's transport key is not in the genesis; point it at the key directory that the genesis was drafted from"
@@ -142,20 +148,9 @@ impl Node {
         let own = committee
             .by_transport_key(&config.keys.transport.transport_key())
             .ok_or(NodeError::Stranger)?;
-        let signatures = Arc::new(BlsCommittee::signer(&genesis.validators, config.keys.bls)?);
-        let weights: Vec<u16> = committee
-            .members()
-            .iter()
-            .map(|member| member.weight)
-            .collect();
-        let mut seed = [0; 32];
-        OsRng.fill_bytes(&mut seed);
-        let seal: Arc<dyn SealScheme> = Arc::new(Tdh2::new(
-            &genesis.sealing,
-            &weights,
-            Some((own, config.keys.shares)),
-            seed,
-        )?);
+        let vault = Vault::open(&config.keys.directory).map_err(EpochKeysError::from)?;
+        let mut epoch_keys = EpochKeys::new(own, vault, config.keys.bls, config.keys.shares);
+        let signatures = Arc::new(epoch_keys.signatures(&genesis.first_epoch())?);
         let peers = peers(&genesis, own, &config.peers)?;
 
         // First what may be taken by another process, so that a mistake changes nothing.
@@ -193,8 +188,10 @@ impl Node {
         let (ingress, outer) = bounded(INGRESS_MAX);
         let (writer, mut failure) = StoreWriter::start(store.clone())?;
         let contents = Arc::new(StoredContents::new(store.clone()));
+        let ledger = recovered.sequencing.ledger.clone();
+        epoch_keys.recover(&ledger)?;
         let tools = Tools {
-            seal,
+            seal: epoch_keys.keyring(),
             verifier: config.verifier,
             contents: contents.clone(),
             votes: VoteKeys {
@@ -214,7 +211,6 @@ impl Node {
         });
         let (release, released) = tokio::sync::oneshot::channel();
         let (closing, closed) = watch::channel(false);
-        let ledger = recovered.sequencing.ledger.clone();
         let provers = prover_records(&snapshot, ledger.height())?;
         let beginning = Beginning::new(opened, recovered);
         let shell = Arc::new(Shell {
@@ -237,6 +233,7 @@ impl Node {
             outstanding: AtomicUsize::new(0),
             committed: AtomicU64::new(committed.0),
             fetching: Mutex::default(),
+            keys: Mutex::new(epoch_keys),
             committee,
             signatures,
             syncing: Mutex::default(),
@@ -246,6 +243,7 @@ impl Node {
             _released: release,
         });
         contents.attach(&shell);
+        tokio::spawn(follow_key_generations(shell.clone()));
         let keys = (config.keys.transport, config.keys.account);
         let (stop_core, stop_signal) = bounded(1);
         let (end, ended) = tokio::sync::oneshot::channel();
@@ -441,7 +439,7 @@ fn core(
 ) -> impl FnOnce(&Arc<Shell>, &Receiver<Event>, &Receiver<Event>, &Receiver<()>) + use<> {
     let genesis = &shell.genesis;
     let (committee, signatures) = (shell.committee.clone(), shell.signatures.clone());
-    let (chain, epoch) = (genesis.chain_id(), committee.epoch);
+    let chain = genesis.chain_id();
     let engine = Engine::new(
         EngineConfig {
             chain,
@@ -463,13 +461,12 @@ fn core(
         sign: Box::new(move |message| transport_key.sign(message)),
     };
     let (sequencer, initial) = Sequencer::new(config, recovered.sequencing, clock.now());
-    let reporter = account_key.map(|key| Reporter {
+    let operator = account_key.map(|key| Operator {
         chain,
-        epoch,
         account: key.account(),
         sign: Box::new(move |message| key.sign(message)),
     });
-    let mut replica = Replica::new(engine, sequencer, initial, reporter);
+    let mut replica = Replica::new(engine, sequencer, initial, operator);
     let replay = recovered.replay;
     move |shell, inner, outer, stop| {
         let mut wake = None;
@@ -604,6 +601,31 @@ async fn answer_requests(shell: Arc<Shell>, mut requests: mpsc::Receiver<Incomin
                 Err(error) => shell.stop(error.to_string()),
             }
         });
+    }
+}
+
+/// Takes this validator's part in key generations as the ledger moves on. Ends with the node.
+async fn follow_key_generations(shell: Arc<Shell>) {
+    let mut progress = shell.progress.subscribe();
+    let mut closing = shell.closing.clone();
+    loop {
+        let follower = shell.clone();
+        // Acknowledging costs many multiplications in a large committee.
+        let followed = tokio::task::spawn_blocking(move || {
+            let ledger = lock(&follower.ledger).clone();
+            let committed = Height(follower.committed.load(Ordering::Relaxed));
+            lock(&follower.keys).follow(&ledger, committed)
+        });
+        match followed.await {
+            Ok(Ok(Some(op))) => shell.give(Event::Operate(Box::new(op))),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => return shell.stop(error.to_string()),
+            Err(error) => return shell.stop(error.to_string()),
+        }
+        tokio::select! {
+            changed = progress.changed() => if changed.is_err() { return },
+            _ = closing.wait_for(|closing| *closing) => return,
+        }
     }
 }
 

@@ -15,10 +15,11 @@ use conclave_ledger::Ledger;
 use conclave_sequencer::{self as sequencing, Done, Fetch, Published, Refusal, Sequencer, Work};
 use conclave_types::{
     Block, BlockId, CommitCertificate, Envelope, EnvelopeId, Epoch, Height, Manifest, Receipt,
-    ValidatorIndex,
+    SystemOp, ValidatorIndex,
 };
 
-use crate::reports::{REPORT_TICKET, Reporter, Reports};
+use crate::operator::{Account, OWN_TICKET, Operator};
+use crate::reports::Reports;
 
 /// What validators send to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -50,6 +51,8 @@ pub enum Event {
     Sequencing(sequencing::Input),
     /// Anything else that agreement asked for.
     Agreement(Box<agreement::Input>),
+    /// An operation of this validator's own, paid for by its account.
+    Operate(Box<SystemOp>),
     /// The time of the last [`Effect::WakeAt`] has come.
     Tick,
 }
@@ -135,6 +138,8 @@ pub struct Replica {
     sequencer_wake: u64,
     announced_wake: u64,
     reports: Reports,
+    /// Pays for what the validator itself puts on the ledger.
+    account: Option<Account>,
     /// What creating the sequencer asked for; carried out at the start.
     initial: Vec<sequencing::Action>,
 }
@@ -147,12 +152,13 @@ enum Inner {
 
 impl Replica {
     /// Puts the two together. `initial` is what creating the sequencer asked for. Evidence against
-    /// validators goes to the ledger if there is a `reporter` to pay for it.
+    /// validators, and this one's part in key generations, go to the ledger if there is an
+    /// `operator` to pay for them.
     pub fn new(
         engine: Engine,
         sequencer: Sequencer,
         initial: Vec<sequencing::Action>,
-        reporter: Option<Reporter>,
+        operator: Option<Operator>,
     ) -> Self {
         Self {
             engine,
@@ -160,7 +166,8 @@ impl Replica {
             engine_wake: u64::MAX,
             sequencer_wake: u64::MAX,
             announced_wake: u64::MAX,
-            reports: Reports::new(reporter),
+            reports: Reports::default(),
+            account: operator.map(Account::new),
             initial,
         }
     }
@@ -216,6 +223,10 @@ impl Replica {
             }
             Event::Sequencing(input) => inner.push_back(Inner::ToSequencer(input)),
             Event::Agreement(input) => inner.push_back(Inner::ToEngine(*input)),
+            Event::Operate(op) => {
+                let ledger = Arc::clone(self.sequencer.ledger());
+                self.operate(&op, &ledger, &mut inner);
+            }
             Event::Tick => {
                 if now >= self.engine_wake {
                     self.engine_wake = u64::MAX;
@@ -340,9 +351,20 @@ impl Replica {
 
     /// Submits the reports of misbehaviour that are due.
     fn report(&mut self, ledger: &Ledger, inner: &mut VecDeque<Inner>) {
-        for envelope in self.reports.due(ledger) {
+        if self.account.is_none() {
+            return;
+        }
+        for op in self.reports.due(ledger) {
+            self.operate(&op, ledger, inner);
+        }
+    }
+
+    /// Submits an operation of our own.
+    fn operate(&mut self, op: &SystemOp, ledger: &Ledger, inner: &mut VecDeque<Inner>) {
+        let account = self.account.as_mut();
+        if let Some(envelope) = account.and_then(|account| account.envelope(op, ledger)) {
             inner.push_back(Inner::ToSequencer(sequencing::Input::Submit {
-                ticket: REPORT_TICKET,
+                ticket: OWN_TICKET,
                 envelope: Box::new(envelope),
             }));
         }
@@ -378,10 +400,9 @@ impl Replica {
                 Action::Broadcast(message) => {
                     effects.push(Effect::Broadcast(PeerMessage::Sequencing(message)));
                 }
-                // Nobody waits for a report: it is made again until the ledger shows its effect.
+                // Nobody waits for it: it is made again until the ledger shows its effect.
                 Action::Answer {
-                    ticket: REPORT_TICKET,
-                    ..
+                    ticket: OWN_TICKET, ..
                 } => {}
                 Action::Answer { ticket, answer } => {
                     effects.push(Effect::Answer { ticket, answer });

@@ -7,26 +7,9 @@
 use std::collections::BTreeMap;
 
 use conclave_ledger::Ledger;
-use conclave_types::{
-    AccountId, Bucket, ChainId, Digest, EdSignature, Envelope, EnvelopeCore, Epoch, Height,
-    Misbehaviour, ReleaseRule, RollupId, Sequence, SystemOp, ValidatorIndex, codec,
-};
+use conclave_types::{Height, Misbehaviour, SystemOp, ValidatorIndex};
 
-/// The ticket of reports among submissions; clients' tickets count up from zero.
-pub(crate) const REPORT_TICKET: u64 = u64::MAX;
-
-/// Blocks until a report that was not ordered is made again, and until one that was refused, for
-/// want of fees say, is tried again.
-const RETRY_BLOCKS: u64 = 64;
-
-/// The account that reports evidence and pays the fees, the validator's own.
-pub struct Reporter {
-    pub chain: ChainId,
-    pub epoch: Epoch,
-    pub account: AccountId,
-    /// Signs with the account's key.
-    pub sign: Box<dyn Fn(&Digest) -> EdSignature + Send>,
-}
+use crate::operator::RETRY_BLOCKS;
 
 struct Report {
     evidence: Misbehaviour,
@@ -37,20 +20,10 @@ struct Report {
 /// The evidence that the ledger has not acted on yet, one piece per validator.
 #[derive(Default)]
 pub(crate) struct Reports {
-    reporter: Option<Reporter>,
     open: BTreeMap<ValidatorIndex, Report>,
-    /// The newest sequence number used here.
-    sequence: u64,
 }
 
 impl Reports {
-    pub(crate) fn new(reporter: Option<Reporter>) -> Self {
-        Self {
-            reporter,
-            ..Self::default()
-        }
-    }
-
     /// Takes evidence; the first about each validator is enough to take its bond.
     pub(crate) fn add(&mut self, evidence: Misbehaviour) {
         self.open.entry(evidence.validator).or_insert(Report {
@@ -59,45 +32,22 @@ impl Reports {
         });
     }
 
-    /// The envelopes to submit now, after forgetting what the ledger has acted on.
-    pub(crate) fn due(&mut self, ledger: &Ledger) -> Vec<Envelope> {
+    /// What to report now, after forgetting what the ledger has acted on. A report that was not
+    /// ordered, or was refused, for want of fees say, is made again after a while.
+    pub(crate) fn due(&mut self, ledger: &Ledger) -> Vec<SystemOp> {
         self.open.retain(|validator, _| {
             let bond = ledger.validator_bond(*validator);
             bond.is_some_and(|bond| bond.forfeited.is_none())
         });
-        let Some(reporter) = &self.reporter else {
-            return Vec::new();
-        };
         let height = ledger.height();
-        let newest = ledger.account(&reporter.account).sequence;
-        self.sequence = self.sequence.max(newest.map_or(0, |sequence| sequence.0));
-        let mut envelopes = Vec::new();
-        for report in self.open.values_mut() {
-            if report.again_after.is_some_and(|after| height <= after) {
-                continue;
-            }
-            let expiry = Height(height.0 + RETRY_BLOCKS);
-            report.again_after = Some(expiry);
-            self.sequence += 1;
-            envelopes.extend(reporter.envelope(&report.evidence, self.sequence, expiry));
-        }
-        envelopes
-    }
-}
-
-impl Reporter {
-    fn envelope(&self, evidence: &Misbehaviour, sequence: u64, expiry: Height) -> Option<Envelope> {
-        let core = EnvelopeCore {
-            chain: self.chain,
-            epoch: self.epoch,
-            rollup: RollupId::SYSTEM,
-            payer: self.account,
-            sequence: Sequence(sequence),
-            expiry,
-            release: ReleaseRule::OnCommit,
-            bucket: Bucket(0),
-        };
-        let body = codec::encode(&SystemOp::ReportMisbehaviour(*evidence));
-        conclave_seal::plain(core, body, |digest| (self.sign)(digest)).ok()
+        let due = self
+            .open
+            .values_mut()
+            .filter(|report| report.again_after.is_none_or(|after| height > after));
+        due.map(|report| {
+            report.again_after = Some(Height(height.0 + RETRY_BLOCKS));
+            SystemOp::ReportMisbehaviour(report.evidence)
+        })
+        .collect()
     }
 }

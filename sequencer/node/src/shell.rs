@@ -64,6 +64,7 @@ pub(crate) struct Shell {
     /// The last final height, for asking what comes after it.
     pub(crate) committed: AtomicU64,
     pub(crate) fetching: Mutex<BTreeSet<Vec<u8>>>,
+    pub(crate) keys: Mutex<EpochKeys>,
     pub(crate) committee: Committee,
     pub(crate) signatures: Arc<BlsCommittee>,
     /// How far joining or catching up is, while it is going on.
@@ -116,6 +117,11 @@ impl Shell {
             }
             Effect::Batched(manifest) => self.batched(&manifest),
             Effect::Executed(published) => self.executed(*published),
+            Effect::Retired(epoch) => {
+                if let Err(error) = lock(&self.keys).retire(epoch) {
+                    self.stop(error.to_string());
+                }
+            }
             Effect::Finalised { height, envelopes } => self.finalised(height, &envelopes),
             Effect::Misbehaviour {
                 validator, what, ..

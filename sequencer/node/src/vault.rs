@@ -21,8 +21,12 @@ use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
+use conclave_types::Epoch;
 use rand_core::{OsRng, RngCore};
 use zeroize::Zeroizing;
+
+/// The file that says which keys are retired.
+const RETIRED: &str = "retired";
 
 /// A secret that cannot be kept, read or forgotten.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +97,22 @@ impl Vault {
         let (sealed, key) = self.paths(name);
         self.at(&key, destroy(&key))?;
         self.at(&sealed, remove(&sealed))
+    }
+
+    /// Notes that the keys of an epoch and of all before are of no use any more.
+    pub(crate) fn retire(&self, through: Epoch) -> Result<(), VaultError> {
+        let path = self.directory.join(RETIRED);
+        self.at(&path, write(&path, through.to_string().as_bytes()))
+    }
+
+    /// Up to which epoch keys are of no use any more.
+    pub(crate) fn retired(&self) -> Result<Option<Epoch>, VaultError> {
+        let path = self.directory.join(RETIRED);
+        let Some(bytes) = self.file(&path)? else {
+            return Ok(None);
+        };
+        let epoch = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
+        epoch.map(Some).ok_or(VaultError::Damaged { path })
     }
 
     /// The names of all secrets.

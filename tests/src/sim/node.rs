@@ -7,7 +7,7 @@ use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{Coder, Committee, EdSecret, Signatures};
 use conclave_ledger::{Ledger, VoteKeys};
 use conclave_market::{ContentSource, OrderedTransaction, Verifier};
-use conclave_node::{Effect, Record, Replica, Reporter};
+use conclave_node::{Effect, Operator, Record, Replica};
 use conclave_seal::SealScheme;
 use conclave_sequencer::{self as sequencing, DeliveryRecord, Sequencer, Tools};
 use conclave_types::{Genesis, Height, Range, RollupId, ValidatorIndex};
@@ -139,9 +139,8 @@ impl Node {
         );
         let receipts = EdSecret::from_seed(&self.identity.receipts);
         let account = EdSecret::from_seed(&self.identity.receipts);
-        let reporter = Reporter {
+        let operator = Operator {
             chain: genesis.chain_id(),
-            epoch: committee.epoch,
             account: account.account(),
             sign: Box::new(move |message| account.sign(message)),
         };
@@ -160,7 +159,7 @@ impl Node {
         let (engine, sequencer) = self.without_rule(engine, sequencer);
         self.incarnation += 1;
         self.up = Some(Up {
-            replica: Replica::new(engine, sequencer, initial, Some(reporter)),
+            replica: Replica::new(engine, sequencer, initial, Some(operator)),
             tools,
             contents,
             ledger,

@@ -12,7 +12,7 @@ use conclave_crypto::{BlsSecret, EdSecret};
 use conclave_market::{OrderedTransaction, ProofRejected, Verifier};
 use conclave_node::backend::Backend;
 use conclave_node::transport::{PeerConfig, Timing, Transport, TransportConfig, TransportEvents};
-use conclave_node::{Node, NodeConfig, NodeError, NodeHandle, NodeKeys};
+use conclave_node::{GenesisShares, Node, NodeConfig, NodeError, NodeHandle, NodeKeys};
 use conclave_seal::{Ceremony, KeyGeneration, KeyShares};
 use conclave_types::{
     Allocation, Amount, BlockTime, Bucket, ConsensusParameters, Digest, Envelope, EnvelopeCore,
@@ -173,9 +173,13 @@ impl Network {
         let node = Node::start(NodeConfig {
             genesis: self.genesis.clone(),
             keys: NodeKeys {
-                bls: BlsSecret::from_bytes(&member.bls).expect("a key"),
+                bls: vec![BlsSecret::from_bytes(&member.bls).expect("a key")],
                 transport: EdSecret::from_seed(&member.transport),
-                shares: KeyShares::decode(&member.shares).expect("shares"),
+                shares: Some(GenesisShares {
+                    shares: KeyShares::decode(&member.shares).expect("shares"),
+                    file: None,
+                }),
+                directory: member.data_dir.with_extension("keys"),
                 account: Some(EdSecret::from_seed(&member.transport)),
             },
             data_dir: member.data_dir.clone(),

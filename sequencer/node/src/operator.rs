@@ -1,0 +1,56 @@
+//! The validator's own account, which pays for what the node itself puts on the ledger: reports of
+//! misbehaviour, and its part in key generations.
+
+use conclave_ledger::Ledger;
+use conclave_types::{
+    AccountId, Bucket, ChainId, Digest, EdSignature, Envelope, EnvelopeCore, Height, ReleaseRule,
+    RollupId, Sequence, SystemOp, codec,
+};
+
+/// The ticket of the node's own submissions; clients' tickets count up from zero.
+pub(crate) const OWN_TICKET: u64 = u64::MAX;
+
+/// Blocks until an operation of ours that was not ordered expires; it is made anew then.
+pub(crate) const RETRY_BLOCKS: u64 = 64;
+
+/// The account, and what signs for it.
+pub struct Operator {
+    pub chain: ChainId,
+    pub account: AccountId,
+    /// Signs with the account's key.
+    pub sign: Box<dyn Fn(&Digest) -> EdSignature + Send>,
+}
+
+/// An operator and where its sequence numbers stand.
+pub(crate) struct Account {
+    operator: Operator,
+    /// The newest sequence number used here.
+    sequence: u64,
+}
+
+impl Account {
+    pub(crate) fn new(operator: Operator) -> Self {
+        let sequence = 0;
+        Self { operator, sequence }
+    }
+
+    /// A plain envelope with an operation, to be ordered within [`RETRY_BLOCKS`]; `None` if the
+    /// operation is too large.
+    pub(crate) fn envelope(&mut self, op: &SystemOp, ledger: &Ledger) -> Option<Envelope> {
+        let payer = self.operator.account;
+        let newest = ledger.account(&payer).sequence;
+        self.sequence = self.sequence.max(newest.map_or(0, |newest| newest.0)) + 1;
+        let core = EnvelopeCore {
+            chain: self.operator.chain,
+            epoch: ledger.epoch(),
+            rollup: RollupId::SYSTEM,
+            payer,
+            sequence: Sequence(self.sequence),
+            expiry: Height(ledger.height().0 + RETRY_BLOCKS),
+            release: ReleaseRule::OnCommit,
+            bucket: Bucket(0),
+        };
+        let sign = |digest: &Digest| (self.operator.sign)(digest);
+        conclave_seal::plain(core, codec::encode(op), sign).ok()
+    }
+}
