@@ -13,7 +13,7 @@ use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{
     BlsCommittee, BlsCommitteeError, BlsSecret, Coder, Committee, CommitteeError, EdSecret,
 };
-use conclave_ledger::VoteKeys;
+use conclave_ledger::{BlsCommittees, VoteKeys};
 use conclave_market::Verifier;
 use conclave_seal::{KeyError, KeyShares, SealScheme, Tdh2};
 use conclave_sequencer::{self as sequencing, OutcomeRecord, Sequencer, Tools};
@@ -197,10 +197,10 @@ impl Node {
             seal,
             verifier: config.verifier,
             contents: contents.clone(),
+            committee: Arc::new(committee.clone()),
             votes: VoteKeys {
                 chain: genesis.chain_id(),
-                committee: Arc::new(committee.clone()),
-                signatures: signatures.clone(),
+                committees: Arc::new(BlsCommittees),
             },
             coder: Coder::default(),
         };
