@@ -132,9 +132,10 @@ impl Member {
         let key = EdSecret::from_seed(&[index.0 as u8 + 1; 32]);
         let config = Config {
             chain: genesis.chain_id(),
-            epoch: committee(genesis).epoch,
             index,
-            committee: committee(genesis),
+            committees: vec![Arc::new(committee(genesis))],
+            epoch_first: Height(1),
+            grace_blocks: genesis.consensus.grace_blocks,
             order_deadline_blocks: genesis.consensus.order_deadline_blocks,
             sign: Box::new(move |message| key.sign(message)),
         };
@@ -164,8 +165,7 @@ impl Member {
             contents: contents.clone(),
             votes: VoteKeys {
                 chain: genesis.chain_id(),
-                committee: Arc::new(committee(genesis)),
-                signatures: Arc::new(Model(index)),
+                committees: Arc::new(Model(index)),
             },
             coder: Coder::default(),
         };

@@ -48,7 +48,7 @@ pub enum Disposition {
     Expired,
     /// Not charged, not opened: the expiry is further ahead than copies are remembered.
     ExpiryTooFar,
-    /// Not charged, not opened: sealed to a key that is not in use, or no more.
+    /// Not charged, not opened: sealed to the key of another epoch, and not in its grace window.
     WrongEpoch,
 }
 
@@ -85,6 +85,17 @@ pub(crate) struct FeeAccount {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct FeeChanges(Vec<FeeChange>);
 
+/// Envelopes sealed to which keys are ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct KeyEpochs {
+    /// Of the newest block.
+    epoch: Epoch,
+    /// Its first block.
+    first: Height,
+    /// For how many heights of an epoch the key of the one before is taken.
+    grace_blocks: u64,
+}
+
 /// Fee accounts and the changes to them that no header covers yet.
 ///
 /// One runs ahead of execution, one is embedded in the executed ledger. Both see the same blocks
@@ -93,14 +104,9 @@ pub(crate) struct FeeChanges(Vec<FeeChange>);
 #[derive(Debug, Clone, Encode, Decode)]
 pub struct FeeLedger {
     pub(crate) parameters: FeeParameters,
-    /// For how many heights of an epoch envelopes sealed to the key before are ordered.
-    grace_blocks: u64,
-    /// The epoch of the last ordered block.
-    epoch: Epoch,
-    /// Its first height.
-    epoch_first: Height,
     /// The last height whose changes are queued.
     pub(crate) executed: Height,
+    pub(crate) keys: KeyEpochs,
     pub(crate) accounts: Table<AccountId, FeeAccount>,
     pub(crate) queue: Table<Height, FeeChanges>,
 }
@@ -150,25 +156,15 @@ impl FeeLedger {
     pub(crate) fn new(parameters: FeeParameters, grace_blocks: u64) -> Self {
         Self {
             parameters,
-            grace_blocks,
-            epoch: Epoch(0),
-            epoch_first: Height(1),
             executed: Height(0),
+            keys: KeyEpochs {
+                epoch: Epoch(0),
+                first: Height(1),
+                grace_blocks,
+            },
             accounts: Table::default(),
             queue: Table::default(),
         }
-    }
-
-    /// Whether an envelope sealed to the key of epoch `key` counts in a block of this height and
-    /// epoch: the epoch's own key, and for the first heights the one before.
-    pub fn accepts_key(&self, key: Epoch, height: Height, epoch: Epoch) -> bool {
-        let first = match epoch == self.epoch {
-            true => self.epoch_first,
-            // The first block of an epoch that has not been ordered yet.
-            false => height,
-        };
-        let in_grace = height.0 < first.0.saturating_add(self.grace_blocks);
-        key == epoch || key.next() == epoch && in_grace
     }
 
     /// The fee of an envelope whose body has `body_bytes`; saturates.
@@ -198,6 +194,17 @@ impl FeeLedger {
     /// Whether changes wait for a header that covers them.
     pub fn has_queued(&self) -> bool {
         self.queue.iter().next().is_some()
+    }
+
+    /// Whether a block of this height and epoch orders what is sealed to the key of epoch `key`: its
+    /// own, and at the beginning the one before.
+    pub const fn takes_key(&self, key: Epoch, height: Height, epoch: Epoch) -> bool {
+        let first = match epoch.0 == self.keys.epoch.0 {
+            true => self.keys.first,
+            false => height,
+        };
+        let in_grace = height.0.saturating_sub(first.0) < self.keys.grace_blocks;
+        key.0 == epoch.0 || in_grace && key.0.saturating_add(1) == epoch.0
     }
 
     /// Orders a committed block. Blocks come in the order of their heights, each once.
@@ -242,11 +249,11 @@ impl FeeLedger {
             withdrawn: Vec::new(),
             surcharges: Amount::ZERO,
         };
-        if block.epoch > self.epoch {
-            self.epoch = block.epoch;
-            self.epoch_first = block.height;
-        }
         self.apply_queue(block.ledger_height, &mut ordered);
+        if block.epoch != self.keys.epoch {
+            self.keys.epoch = block.epoch;
+            self.keys.first = block.height;
+        }
         for envelope in envelopes {
             let header = envelope.header;
             let disposition = self.dispose(header, block.height, block.epoch);
@@ -263,7 +270,7 @@ impl FeeLedger {
 
     fn dispose(&self, header: &EnvelopeHeader, height: Height, epoch: Epoch) -> Disposition {
         let core = &header.core;
-        if !self.accepts_key(core.epoch, height, epoch) {
+        if !self.takes_key(core.epoch, height, epoch) {
             return Disposition::WrongEpoch;
         }
         if core.expiry < height {

@@ -178,15 +178,3 @@ impl Ledger {
         self.tree.prove(table, codec::encode(key))
     }
 }
-
-impl Ledger {
-    /// TEMPORARY SHIM, replaced by the epochs table.
-    pub fn epoch_end(
-        &self,
-        _named: Height,
-        _epoch: conclave_types::Epoch,
-        _height: Height,
-    ) -> Option<conclave_types::Digest> {
-        None
-    }
-}

@@ -44,7 +44,9 @@ pub enum EpochKeysError {
     #[error(transparent)]
     Votes(#[from] BlsCommitteeError),
     /// The ceremony has not been held, or its result was lost.
-    #[error("[CV-NODE-045] there are no shares of the genesis' sealing key in the directory of keys; run the key generation first, or restore the file sealing.key")]
+    #[error(
+        "[CV-NODE-045] there are no shares of the genesis' sealing key in the directory of keys; run the key generation first, or restore the file sealing.key"
+    )]
     NoShares,
     /// The file of the genesis key's shares cannot be destroyed.
     #[error("[CV-NODE-043] {} holds shares of a retired sealing key and cannot be destroyed: {source}; destroy it by hand", path.display())]
@@ -286,12 +288,13 @@ impl EpochKeys {
             phase,
             again_after: Height(height.0 + RETRY_BLOCKS),
         });
-        Ok(Some(SystemOp::KeyGeneration(KeyGenerationPost {
+        let post = KeyGenerationPost {
             epoch,
             attempt,
             validator: self.own,
             message,
-        })))
+        };
+        Ok(Some(SystemOp::KeyGeneration(Box::new(post))))
     }
 
     fn seed(&self, epoch: Epoch) -> Result<Option<Zeroizing<[u8; 32]>>, EpochKeysError> {

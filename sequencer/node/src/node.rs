@@ -10,10 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use conclave_consensus::{Engine, EngineConfig};
-use conclave_crypto::{
-    BlsCommitteeError, BlsSecret, Coder, Committee, CommitteeError, EdSecret,
-};
-use conclave_ledger::VoteKeys;
+use conclave_crypto::{BlsCommitteeError, BlsSecret, Coder, Committee, CommitteeError, EdSecret};
+use conclave_ledger::{BlsCommittees, VoteKeys};
 use conclave_market::Verifier;
 use conclave_sequencer::{self as sequencing, OutcomeRecord, Sequencer, Tools};
 use conclave_types::{Genesis, Height, ValidatorIndex, codec};
@@ -196,8 +194,7 @@ impl Node {
             contents: contents.clone(),
             votes: VoteKeys {
                 chain: genesis.chain_id(),
-                committee: Arc::new(committee.clone()),
-                signatures: signatures.clone(),
+                committees: Arc::new(BlsCommittees),
             },
             coder: Coder::default(),
         };

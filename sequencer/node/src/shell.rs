@@ -19,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::backend::{Progress, ProverRecord};
 use crate::download::Syncing;
+use crate::epoch_keys::EpochKeys;
 use crate::metrics::Metrics;
 use crate::provable::Provable;
 use crate::records;

@@ -111,7 +111,9 @@ impl Vault {
         let Some(bytes) = self.file(&path)? else {
             return Ok(None);
         };
-        let epoch = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
+        let epoch = std::str::from_utf8(&bytes)
+            .ok()
+            .and_then(|text| text.parse().ok());
         epoch.map(Some).ok_or(VaultError::Damaged { path })
     }
 

@@ -14,6 +14,7 @@ use conclave_types::{Genesis, Height, Range, RollupId, ValidatorIndex};
 
 use super::disk::Disk;
 use crate::byzantine::Byzantine;
+use crate::model::SameKeys;
 
 /// The opened transactions of a node, for verifying proofs.
 #[derive(Default)]
@@ -121,8 +122,7 @@ impl Node {
             contents: contents.clone(),
             votes: VoteKeys {
                 chain: genesis.chain_id(),
-                committee: Arc::new(committee.clone()),
-                signatures: self.identity.signatures.clone(),
+                committees: Arc::new(SameKeys(self.identity.signatures.clone())),
             },
             coder: Coder::default(),
         };

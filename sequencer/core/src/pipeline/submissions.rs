@@ -23,7 +23,7 @@ impl Sequencer {
         admission::check_shape(self.config.chain, envelope)?;
         let core = &envelope.header.core;
         let (next, epoch) = (self.committed.next(), self.epochs.current());
-        if !self.fees.accepts_key(core.epoch, next, epoch) {
+        if !self.fees.takes_key(core.epoch, next, epoch) {
             return Err(Refusal::epoch(format!(
                 "the envelope is sealed to the key of epoch {}, the key of epoch {epoch} is in use",
                 core.epoch
