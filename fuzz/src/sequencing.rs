@@ -248,6 +248,7 @@ impl Network {
                 time,
                 ledger_height,
                 ledger_root,
+                next_epoch,
             } => {
                 let header = BlockHeader {
                     view,
@@ -259,7 +260,7 @@ impl Network {
                     payload: Block::payload_digest(&batches),
                     ledger_height,
                     ledger_root,
-                    next_epoch: None,
+                    next_epoch,
                     ..self.tip
                 };
                 let block = Arc::new(Block { header, batches });

@@ -110,6 +110,8 @@ pub enum Action {
         time: BlockTime,
         ledger_height: Height,
         ledger_root: Digest,
+        /// Makes the block its epoch's last: the digest of the next epoch's setup.
+        next_epoch: Option<Digest>,
     },
     /// The answer to [`Input::Check`]; it may come late, or never.
     Checked { block: BlockId, valid: bool },

@@ -62,6 +62,7 @@ impl Ledger {
             chain: votes.chain,
             committee: &votes.committee,
             signatures: &*votes.signatures,
+            origin: None,
         };
         if conclave_light::verify_misbehaviour(&verifier, evidence).is_err() {
             // Checking signatures costs every validator more than the fee of an envelope pays for.

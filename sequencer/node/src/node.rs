@@ -13,7 +13,8 @@ use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{
     BlsCommittee, BlsCommitteeError, BlsSecret, Coder, Committee, CommitteeError, EdSecret,
 };
-use conclave_ledger::VoteKeys;
+use conclave_ledger::{Ledger, VoteKeys};
+use conclave_light::EpochKeys;
 use conclave_market::Verifier;
 use conclave_seal::{KeyError, KeyShares, SealScheme, Tdh2};
 use conclave_sequencer::{self as sequencing, OutcomeRecord, Sequencer, Tools};
@@ -24,7 +25,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::backend::Progress;
 use crate::begin::{self, Beginning};
+use crate::committees::Committees;
 use crate::contents::StoredContents;
+use crate::epochs::{EngineFactory, SetupOf, Succession};
 use crate::handle::NodeHandle;
 use crate::http::{self, HttpLimits, ServeError};
 use crate::metrics::Metrics;
@@ -142,7 +145,8 @@ impl Node {
         let own = committee
             .by_transport_key(&config.keys.transport.transport_key())
             .ok_or(NodeError::Stranger)?;
-        let signatures = Arc::new(BlsCommittee::signer(&genesis.validators, config.keys.bls)?);
+        let bls = config.keys.bls;
+        let signatures = Arc::new(BlsCommittee::signer(&genesis.validators, bls.clone())?);
         let weights: Vec<u16> = committee
             .members()
             .iter()
@@ -216,6 +220,12 @@ impl Node {
         let (closing, closed) = watch::channel(false);
         let ledger = recovered.sequencing.ledger.clone();
         let provers = prover_records(&snapshot, ledger.height())?;
+        let newest = recovered.newest;
+        let first = EpochKeys {
+            committee: committee.clone(),
+            signatures: signatures.clone(),
+            origin: genesis.origin(),
+        };
         let beginning = Beginning::new(opened, recovered);
         let shell = Arc::new(Shell {
             own,
@@ -237,8 +247,7 @@ impl Node {
             outstanding: AtomicUsize::new(0),
             committed: AtomicU64::new(committed.0),
             fetching: Mutex::default(),
-            committee,
-            signatures,
+            committees: Committees::new(genesis.chain_id(), first, newest),
             syncing: Mutex::default(),
             joining: AtomicBool::new(beginning.joins()),
             closing: closed.clone(),
@@ -246,7 +255,7 @@ impl Node {
             _released: release,
         });
         contents.attach(&shell);
-        let keys = (config.keys.transport, config.keys.account);
+        let keys = (bls, config.keys.transport, config.keys.account);
         let (stop_core, stop_signal) = bounded(1);
         let (end, ended) = tokio::sync::oneshot::channel();
         let spawned = {
@@ -255,8 +264,14 @@ impl Node {
                 .name("conclave-core".into())
                 .spawn(move || {
                     if let Some(recovered) = beginning.finish(&shell, &stop_signal) {
-                        let run = core(&shell, keys, recovered, clock);
-                        run(&shell, &inner, &outer, &stop_signal);
+                        match core(&shell, keys, recovered, clock) {
+                            Ok(run) => run(&shell, &inner, &outer, &stop_signal),
+                            Err(reason) => {
+                                shell.stop(reason);
+                                // The owner ends the node; until then there is nothing to do.
+                                let _ = stop_signal.recv();
+                            }
+                        }
                     }
                     // Nobody waits any more once the node was dropped.
                     let _ = end.send(());
@@ -435,85 +450,127 @@ fn prover_records(
 /// Builds the replica and returns the loop that owns it.
 fn core(
     shell: &Arc<Shell>,
-    (transport_key, account_key): (EdSecret, Option<EdSecret>),
+    (bls, transport_key, account_key): (BlsSecret, EdSecret, Option<EdSecret>),
     recovered: recovery::Recovered,
     clock: Clock,
-) -> impl FnOnce(&Arc<Shell>, &Receiver<Event>, &Receiver<Event>, &Receiver<()>) + use<> {
+) -> Result<
+    impl FnOnce(&Arc<Shell>, &Receiver<Event>, &Receiver<Event>, &Receiver<()>) + use<>,
+    String,
+> {
     let genesis = &shell.genesis;
-    let (committee, signatures) = (shell.committee.clone(), shell.signatures.clone());
-    let (chain, epoch) = (genesis.chain_id(), committee.epoch);
-    let engine = Engine::new(
-        EngineConfig {
-            chain,
-            committee: committee.clone(),
-            index: shell.own,
-            parameters: genesis.consensus.clone(),
-            genesis_time: genesis.time,
-        },
-        signatures,
-        recovered.agreement,
-    );
+    let recovery::Recovered {
+        agreement: Some(resumed),
+        sequencing: recovered,
+        replay,
+        ..
+    } = recovered
+    else {
+        return Err(
+            "[CV-NODE-009] joining ended without a safety state; see the log and start again"
+                .into(),
+        );
+    };
+    let (chain, epoch) = (genesis.chain_id(), resumed.setup.epoch);
+    let make = engines(genesis, shell.own, bls);
+    let setup_of: SetupOf = Box::new(|_: &Ledger, _| None);
+    let succession = Succession::new(make, setup_of, &resumed);
+    let engine = succession.engine(&resumed.setup, resumed.origin, resumed.recovered)?;
     let config = sequencing::Config {
         chain,
         epoch,
         index: shell.own,
-        committee,
+        committee: shell.newest_keys().committee.clone(),
         order_deadline_blocks: genesis.consensus.order_deadline_blocks,
         sign: Box::new(move |message| transport_key.sign(message)),
     };
-    let (sequencer, initial) = Sequencer::new(config, recovered.sequencing, clock.now());
+    let (sequencer, initial) = Sequencer::new(config, recovered, clock.now());
     let reporter = account_key.map(|key| Reporter {
         chain,
         epoch,
         account: key.account(),
         sign: Box::new(move |message| key.sign(message)),
     });
-    let mut replica = Replica::new(engine, sequencer, initial, reporter);
-    let replay = recovered.replay;
-    move |shell, inner, outer, stop| {
-        let mut wake = None;
-        let mut step = |replica: &mut Replica, event: Event| {
-            for effect in replica.handle(clock.now(), event) {
-                match effect {
-                    Effect::WakeAt(at) => wake = Some(clock.until(at)),
-                    effect => shell.perform(effect),
+    let mut replica = Replica::new(engine, succession, sequencer, initial, reporter);
+    Ok(
+        move |shell: &Arc<Shell>,
+              inner: &Receiver<Event>,
+              outer: &Receiver<Event>,
+              stop: &Receiver<()>| {
+            let mut wake = None;
+            let mut step = |replica: &mut Replica, event: Event| {
+                for effect in replica.handle(clock.now(), event) {
+                    match effect {
+                        Effect::WakeAt(at) => wake = Some(clock.until(at)),
+                        effect => shell.perform(effect),
+                    }
                 }
+                let leader = replica.leader().map_or(u64::MAX, |leader| leader.0.into());
+                shell.metrics.leader.store(leader, Ordering::Relaxed);
+                shell
+                    .metrics
+                    .view
+                    .store(replica.engine().view().0, Ordering::Relaxed);
+                shell
+                    .metrics
+                    .mempool
+                    .store(replica.sequencer().mempool_len() as u64, Ordering::Relaxed);
+                wake
+            };
+            // What was final before the stop is executed again before anything new.
+            for (block, certificate) in replay {
+                lock(&shell.provable).committed(&block.header);
+                let input = sequencing::Input::Committed {
+                    blocks: vec![block],
+                    certificate,
+                };
+                step(&mut replica, Event::Sequencing(input));
             }
-            let leader = replica.leader().map_or(u64::MAX, |leader| leader.0.into());
-            shell.metrics.leader.store(leader, Ordering::Relaxed);
-            shell
-                .metrics
-                .view
-                .store(replica.engine().view().0, Ordering::Relaxed);
-            shell
-                .metrics
-                .mempool
-                .store(replica.sequencer().mempool_len() as u64, Ordering::Relaxed);
-            wake
+            let mut next = step(&mut replica, Event::Start);
+            loop {
+                let deadline = next.unwrap_or_else(|| Instant::now() + Duration::from_millis(100));
+                let event = crossbeam_channel::select_biased! {
+                    recv(stop) -> _ => return,
+                    // Before the queues, so that no flood of messages stops the clock.
+                    recv(crossbeam_channel::at(deadline)) -> _ => Some(Event::Tick),
+                    recv(inner) -> event => event.ok(),
+                    recv(outer) -> event => event.ok(),
+                };
+                let Some(event) = event else { return };
+                next = step(&mut replica, event);
+            }
+        },
+    )
+}
+
+/// Makes each epoch's engine, which signs if this node's slot has a vote.
+fn engines(genesis: &Genesis, index: ValidatorIndex, secret: BlsSecret) -> EngineFactory {
+    let (chain, parameters) = (genesis.chain_id(), genesis.consensus.clone());
+    Box::new(move |setup, origin, recovered| {
+        let committee = Committee::of_epoch(setup).map_err(|error| error.to_string())?;
+        let validators = &setup.validators;
+        let own = validators.get(usize::from(index.0));
+        let votes = own.filter(|own| own.weight > 0);
+        if votes.is_some_and(|own| own.bls_key != secret.public()) {
+            return Err(format!(
+                "[CV-NODE-014] the committee of epoch {} knows this validator by another BLS key; give \
+                 the node the key that it registered",
+                setup.epoch
+            ));
+        }
+        let signatures = match votes {
+            Some(_) => BlsCommittee::signer(validators, secret.clone()),
+            None => BlsCommittee::verifier(validators),
         };
-        // What was final before the stop is executed again before anything new.
-        for (block, certificate) in replay {
-            lock(&shell.provable).committed(&block.header);
-            let input = sequencing::Input::Committed {
-                blocks: vec![block],
-                certificate,
-            };
-            step(&mut replica, Event::Sequencing(input));
-        }
-        let mut next = step(&mut replica, Event::Start);
-        loop {
-            let deadline = next.unwrap_or_else(|| Instant::now() + Duration::from_millis(100));
-            let event = crossbeam_channel::select_biased! {
-                recv(stop) -> _ => return,
-                // Before the queues, so that no flood of messages stops the clock.
-                recv(crossbeam_channel::at(deadline)) -> _ => Some(Event::Tick),
-                recv(inner) -> event => event.ok(),
-                recv(outer) -> event => event.ok(),
-            };
-            let Some(event) = event else { return };
-            next = step(&mut replica, event);
-        }
-    }
+        let signatures = signatures.map_err(|error| error.to_string())?;
+        let config = EngineConfig {
+            chain,
+            committee,
+            index,
+            parameters: parameters.clone(),
+            origin,
+        };
+        Ok(Engine::new(config, Arc::new(signatures), Some(recovered)))
+    })
 }
 
 /// Threads that decode what peers send and hand it to the core, one per class.

@@ -51,6 +51,13 @@ impl Reports {
         }
     }
 
+    /// Reports are sealed and accepted in the epoch that goes on.
+    pub(crate) fn enter(&mut self, epoch: Epoch) {
+        if let Some(reporter) = &mut self.reporter {
+            reporter.epoch = epoch;
+        }
+    }
+
     /// Takes evidence; the first about each validator is enough to take its bond.
     pub(crate) fn add(&mut self, evidence: Misbehaviour) {
         self.open.entry(evidence.validator).or_insert(Report {

@@ -7,7 +7,7 @@ use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{Coder, Committee, EdSecret, Signatures};
 use conclave_ledger::{Ledger, VoteKeys};
 use conclave_market::{ContentSource, OrderedTransaction, Verifier};
-use conclave_node::{Effect, Record, Replica, Reporter};
+use conclave_node::{Effect, EngineFactory, Record, Replica, Reporter, Succession};
 use conclave_seal::SealScheme;
 use conclave_sequencer::{self as sequencing, DeliveryRecord, Sequencer, Tools};
 use conclave_types::{Genesis, Height, Range, RollupId, ValidatorIndex};
@@ -126,17 +126,12 @@ impl Node {
             },
             coder: Coder::default(),
         };
-        let engine = Engine::new(
-            EngineConfig {
-                chain: genesis.chain_id(),
-                committee: committee.clone(),
-                index: self.identity.index,
-                parameters: genesis.consensus.clone(),
-                genesis_time: genesis.time,
-            },
-            self.identity.signatures.clone(),
-            recovered.agreement,
-        );
+        let resumed = recovered.agreement;
+        let setup_of = Box::new(|_: &Ledger, _| None);
+        let succession = Succession::new(self.engines(genesis), setup_of, &resumed);
+        let engine = succession
+            .engine(&resumed.setup, resumed.origin, resumed.recovered)
+            .expect("our own setup");
         let receipts = EdSecret::from_seed(&self.identity.receipts);
         let account = EdSecret::from_seed(&self.identity.receipts);
         let reporter = Reporter {
@@ -156,10 +151,10 @@ impl Node {
         let ledger = recovered.sequencing.ledger.clone();
         let (sequencer, initial) = Sequencer::new(config, recovered.sequencing, now_ms);
         #[cfg(feature = "broken-rules")]
-        let (engine, sequencer) = self.without_rule(engine, sequencer);
+        let sequencer = self.without_rule(sequencer);
         self.incarnation += 1;
         self.up = Some(Up {
-            replica: Replica::new(engine, sequencer, initial, Some(reporter)),
+            replica: Replica::new(engine, succession, sequencer, initial, Some(reporter)),
             tools,
             contents,
             ledger,
@@ -176,13 +171,40 @@ impl Node {
             .collect()
     }
 
-    #[cfg(feature = "broken-rules")]
-    fn without_rule(&self, mut engine: Engine, mut sequencer: Sequencer) -> (Engine, Sequencer) {
-        match self.broken {
-            Some(super::Broken::Agreement(rule)) => engine.break_rule(rule),
-            Some(super::Broken::EarlyShares) => sequencer.break_early_shares(),
-            None => {}
-        }
-        (engine, sequencer)
+    /// Makes the engine of each epoch: a slot keeps its key through all of them.
+    fn engines(&self, genesis: &Genesis) -> EngineFactory {
+        let (chain, parameters) = (genesis.chain_id(), genesis.consensus.clone());
+        let (index, signatures) = (self.identity.index, self.identity.signatures.clone());
+        #[cfg(feature = "broken-rules")]
+        let broken = self.broken;
+        Box::new(move |setup, origin, recovered| {
+            let config = EngineConfig {
+                chain,
+                committee: Committee::of_epoch(setup).map_err(|error| error.to_string())?,
+                index,
+                parameters: parameters.clone(),
+                origin,
+            };
+            let engine = Engine::new(config, signatures.clone(), Some(recovered));
+            #[cfg(feature = "broken-rules")]
+            let engine = without_rule(engine, broken);
+            Ok(engine)
+        })
     }
+
+    #[cfg(feature = "broken-rules")]
+    fn without_rule(&self, mut sequencer: Sequencer) -> Sequencer {
+        if let Some(super::Broken::EarlyShares) = self.broken {
+            sequencer.break_early_shares();
+        }
+        sequencer
+    }
+}
+
+#[cfg(feature = "broken-rules")]
+fn without_rule(mut engine: Engine, broken: Option<super::Broken>) -> Engine {
+    if let Some(super::Broken::Agreement(rule)) = broken {
+        engine.break_rule(rule);
+    }
+    engine
 }

@@ -40,6 +40,7 @@ impl Sequencer {
             time,
             ledger_height: ledger.height,
             ledger_root: ledger.root,
+            next_epoch: None,
         }
     }
 
