@@ -93,7 +93,7 @@ impl Network {
             nodes: nodes.collect(),
             now: 1,
             in_flight: Vec::new(),
-            byzantine: Byzantine::new(genesis.chain_id()),
+            byzantine: Byzantine::new(genesis.chain_id(), &genesis.origin()),
             judge: Judge::new(BlockId::genesis(genesis.chain_id())),
             genesis,
         };
@@ -217,6 +217,7 @@ impl Network {
                     time: BlockTime(self.now),
                     ledger_height: Height(0),
                     ledger_root: Digest::ZERO,
+                    next_epoch: None,
                 };
                 match due {
                     true => self.give(place, payload),
@@ -329,13 +330,13 @@ fn start(genesis: &Genesis, index: u16, disk: &Disk) -> Engine {
         committee: committee(genesis),
         index: ValidatorIndex(index),
         parameters: genesis.consensus.clone(),
-        genesis_time: genesis.time,
+        origin: genesis.origin(),
     };
     let skipped = disk.chain.len().saturating_sub(ANCESTRY_BLOCKS);
     let newest = disk.chain.iter().skip(skipped);
     let safety = disk.safety.clone();
     let recovered = Recovered {
-        safety: safety.unwrap_or_else(|| SafetyState::genesis(genesis.chain_id())),
+        safety: safety.unwrap_or_else(|| SafetyState::origin(&genesis.origin())),
         committed: newest.map(|(block, _)| block.header.clone()).collect(),
         certificate: disk
             .chain

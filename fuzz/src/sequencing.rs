@@ -313,6 +313,7 @@ impl Network {
             }
             Action::Fetch(Fetch::Shares { .. })
             | Action::Batched(_)
+            | Action::Retired(_)
             | Action::Answer { .. }
             | Action::PayloadPending(_)
             | Action::Finalised { .. }

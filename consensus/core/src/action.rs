@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 use conclave_types::{
-    Block, BlockId, BlockTime, CommitCertificate, CommitVote, Height, PrepareVote, Proposal,
+    Block, BlockId, BlockTime, CommitCertificate, CommitVote, Epoch, Height, PrepareVote, Proposal,
     QuorumCertificate, Timeout, TimeoutCertificate, ValidatorIndex, View,
 };
 
@@ -108,6 +108,19 @@ pub enum Message {
 }
 
 impl Message {
+    /// The epoch that it belongs to.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Proposal(proposal) => proposal.block.header.epoch,
+            Self::PrepareVote(vote) => vote.epoch,
+            Self::CommitVote(vote) => vote.epoch,
+            Self::Timeout(timeout) => timeout.epoch,
+            Self::QuorumCertificate(qc) => qc.epoch,
+            Self::TimeoutCertificate(tc) => tc.epoch,
+            Self::CommitCertificate(cc) => cc.epoch,
+        }
+    }
+
     /// The input that this message is, from its authenticated sender.
     pub fn into_input(self, from: ValidatorIndex) -> crate::Input {
         use crate::Input;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use conclave_types::{Block, BlockHeader, BlockId, BlockTime, Height, View};
+use conclave_types::{Block, BlockHeader, BlockId, BlockTime, Height, Origin, View};
 
 use crate::ANCESTRY_BLOCKS;
 
@@ -12,13 +12,24 @@ use crate::ANCESTRY_BLOCKS;
 /// if they turn out to be certified.
 const SIDE_BLOCKS_MAX: usize = 64;
 
+/// Whether it is its epoch's last block.
+pub(crate) fn is_last(block: &Block) -> bool {
+    block.header.next_epoch.is_some()
+}
+
+/// Whether anybody waits for it to be final: it orders something, or ends the epoch.
+pub(crate) fn is_awaited(block: &Block) -> bool {
+    !block.batches.is_empty() || is_last(block)
+}
+
 /// The committed tip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tip {
     pub(crate) id: BlockId,
     pub(crate) height: Height,
-    pub(crate) view: View,
     pub(crate) time: BlockTime,
+    /// It is the epoch's last block.
+    pub(crate) ends_epoch: bool,
 }
 
 /// The way from the committed tip to a block.
@@ -35,27 +46,35 @@ pub(crate) enum Path {
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Blocks {
     tip: Tip,
-    /// Committed, ascending, the tip last; empty at the genesis.
+    /// Committed in this epoch, ascending, the tip last; empty at its origin.
     recent: VecDeque<(BlockId, BlockHeader)>,
     tree: BTreeMap<BlockId, Arc<Block>>,
 }
 
 impl Blocks {
-    /// On top of the committed headers, or of the genesis if there are none.
+    /// On top of the epoch's committed headers, or of its origin if there are none.
     pub(crate) fn new(
-        genesis: Tip,
+        origin: &Origin,
         committed: impl IntoIterator<Item = BlockHeader>,
         uncommitted: impl IntoIterator<Item = Block>,
     ) -> Self {
         let mut blocks = Self {
-            tip: genesis,
+            tip: Tip {
+                id: origin.block,
+                height: origin.height,
+                time: origin.time,
+                ends_epoch: false,
+            },
             recent: VecDeque::new(),
             tree: BTreeMap::new(),
         };
-        for header in committed {
-            blocks.advance(header);
-        }
-        for block in uncommitted {
+        let own = |header: &BlockHeader| header.epoch == origin.epoch;
+        committed
+            .into_iter()
+            .filter(own)
+            .for_each(|header| blocks.advance(header));
+        let own = |block: &Block| block.header.epoch == origin.epoch;
+        for block in uncommitted.into_iter().filter(own) {
             blocks.insert(Arc::new(block));
         }
         blocks
@@ -63,6 +82,11 @@ impl Blocks {
 
     pub(crate) fn tip(&self) -> Tip {
         self.tip
+    }
+
+    /// The header of the last committed block; none at the epoch's origin.
+    pub(crate) fn tip_header(&self) -> Option<&BlockHeader> {
+        self.recent.back().map(|(_, header)| header)
     }
 
     pub(crate) fn get(&self, id: &BlockId) -> Option<&Arc<Block>> {
@@ -84,11 +108,19 @@ impl Blocks {
         }
     }
 
-    /// Whether a block of this view orders anything.
+    /// Whether the tip or a block in the tree is the epoch's last.
+    pub(crate) fn ends_epoch(&self, id: &BlockId) -> bool {
+        match *id == self.tip.id {
+            true => self.tip.ends_epoch,
+            false => self.tree.get(id).is_some_and(|block| is_last(block)),
+        }
+    }
+
+    /// Whether anybody waits for a block of this view.
     pub(crate) fn has_payload_at(&self, view: View) -> bool {
         self.tree
             .values()
-            .any(|block| block.header.view == view && !block.batches.is_empty())
+            .any(|block| block.header.view == view && is_awaited(block))
     }
 
     pub(crate) fn path(&self, id: BlockId, height: Height) -> Path {
@@ -190,8 +222,8 @@ impl Blocks {
         self.tip = Tip {
             id,
             height: header.height,
-            view: header.view,
             time: header.time,
+            ends_epoch: header.next_epoch.is_some(),
         };
         self.recent.push_back((id, header));
         if self.recent.len() > ANCESTRY_BLOCKS {

@@ -35,6 +35,8 @@ pub enum Broken {
     Rule7Durable,
     /// A block may be of any time in the future.
     BlockTime,
+    /// An epoch's last block may be extended in its epoch.
+    LastBlock,
 }
 
 /// The rule that is off, if any.

@@ -57,7 +57,9 @@ impl Engine {
         cc: CommitCertificate,
     ) {
         let tip = self.blocks.tip();
-        if cc.height <= tip.height {
+        let foreign = |block: &Block| block.header.epoch != self.epoch();
+        // The host may have asked for them before it moved on from the epoch before.
+        if cc.height <= tip.height || blocks.iter().any(foreign) {
             return;
         }
         let headers: Vec<BlockHeader> = blocks.iter().map(|block| block.header.clone()).collect();

@@ -2,7 +2,7 @@
 
 use conclave_crypto::Committee;
 use conclave_types::{
-    Block, BlockHeader, BlockTime, ChainId, CommitCertificate, ConsensusParameters, ValidatorIndex,
+    Block, BlockHeader, ChainId, CommitCertificate, ConsensusParameters, Origin, ValidatorIndex,
 };
 
 use crate::SafetyState;
@@ -11,22 +11,24 @@ use crate::SafetyState;
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
     pub chain: ChainId,
+    /// The epoch's.
     pub committee: Committee,
-    /// This node's own place in the committee.
+    /// This node's own slot. One that weighs nothing in the committee follows and signs nothing.
     pub index: ValidatorIndex,
     pub parameters: ConsensusParameters,
-    /// The genesis block's time.
-    pub genesis_time: BlockTime,
+    /// Where the committee's epoch begins.
+    pub origin: Origin,
 }
 
 /// What a node that ran before, or joins by a snapshot, starts from.
 #[derive(Debug, Clone)]
 pub struct Recovered {
-    /// The last one written; [`SafetyState::genesis`] only if none was ever written, which is
-    /// possible even with committed blocks.
+    /// The last one written, if it is of this epoch; [`SafetyState::origin`] only if none of this
+    /// epoch was ever written, which is possible even with committed blocks.
     pub safety: SafetyState,
     /// The newest committed headers, ascending, contiguous, the tip last: [`crate::ANCESTRY_BLOCKS`]
-    /// of them or all there are. Elections are computed from them.
+    /// of them or all there are. Elections are computed from them; those of earlier epochs are left
+    /// aside.
     pub committed: Vec<BlockHeader>,
     /// The newest commit certificate, for the tip.
     pub certificate: Option<CommitCertificate>,

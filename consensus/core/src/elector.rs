@@ -10,12 +10,12 @@
 //! as many each time it loses another before it has led a block again. So a validator that was
 //! away for a moment is back soon, one that stays away costs a view now and then, and nobody is
 //! passed over for much longer than it was away. The walk starts with nobody blamed
-//! [`ANCESTRY_BLOCKS`] blocks back.
+//! [`ANCESTRY_BLOCKS`] blocks back, and in each epoch: a committee is judged by its own blocks.
 
 use std::collections::VecDeque;
 
 use conclave_crypto::Committee;
-use conclave_types::{BlockHeader, Height, ValidatorIndex, View};
+use conclave_types::{BlockHeader, BlockId, Height, ValidatorIndex, View};
 
 /// How many headers back the election looks. A validator that stays away is passed over for 32, 64
 /// and 128 blocks and from then on for 256, since older failures are out of sight when it has
@@ -33,6 +33,10 @@ pub(crate) struct Elector {
     weights: Vec<u16>,
     faults: u16,
 }
+
+/// A block and the view that it is voted on in, which for an epoch's last block may be later than its
+/// own.
+pub(crate) type Voted = (View, Height, BlockId);
 
 /// The leader of the view after a certified block, and who helps it to collect votes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

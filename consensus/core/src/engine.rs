@@ -6,15 +6,15 @@ use std::sync::Arc;
 use conclave_crypto::Signatures;
 use conclave_light::Verifier;
 use conclave_types::{
-    Block, BlockId, CommitCertificate, Entry, Height, OffenceKind, QuorumCertificate, Refusal,
-    ValidatorIndex, View,
+    Block, BlockHeader, BlockId, CommitCertificate, Entry, Epoch, Height, OffenceKind,
+    QuorumCertificate, Refusal, ValidatorIndex, View,
 };
 
-use crate::blocks::{Blocks, Tip};
+use crate::blocks::Blocks;
 use crate::broken::{Broken, Switch};
 use crate::certificates::Certificates;
 use crate::config::{EngineConfig, Recovered};
-use crate::elector::{Elected, Elector};
+use crate::elector::{Elected, Elector, Voted};
 use crate::fetch::{Behind, Fetch};
 use crate::pacemaker::Pacemaker;
 use crate::proposal::Candidate;
@@ -41,8 +41,8 @@ pub struct Engine {
     /// Proposals of the current view, by proposer.
     pub(crate) candidates: BTreeMap<ValidatorIndex, Candidate>,
     pub(crate) leading: Leading,
-    /// The leader after a quorum certificate and its backup, for the block it certifies.
-    pub(crate) elected: Option<(BlockId, Elected)>,
+    /// The leader after a quorum certificate and its backup, for what it certifies.
+    pub(crate) elected: Option<(Voted, Elected)>,
     pub(crate) fetches: BTreeMap<BlockId, Fetch>,
     /// The newest certificate of what was handed out as committed.
     pub(crate) committed: Option<CommitCertificate>,
@@ -65,20 +65,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine at the genesis, or where it was.
+    /// An engine at its epoch's origin, or where it was.
     pub fn new(
         config: EngineConfig,
         signatures: Arc<dyn Signatures>,
         recovered: Option<Recovered>,
     ) -> Self {
-        let genesis = Tip {
-            id: BlockId::genesis(config.chain),
-            height: Height(0),
-            view: View(0),
-            time: config.genesis_time,
-        };
         let recovered = recovered.unwrap_or_else(|| Recovered {
-            safety: SafetyState::genesis(config.chain),
+            safety: SafetyState::origin(&config.origin),
             committed: Vec::new(),
             certificate: None,
             blocks: Vec::new(),
@@ -86,15 +80,9 @@ impl Engine {
         let mut certificates = Certificates::default();
         certificates.trust(&recovered.safety);
         Self {
-            safety: Safety::new(
-                config.chain,
-                config.committee.epoch,
-                config.index,
-                Arc::clone(&signatures),
-                recovered.safety,
-            ),
+            safety: Safety::new(&config, Arc::clone(&signatures), recovered.safety),
             elector: Elector::new(&config.committee),
-            blocks: Blocks::new(genesis, recovered.committed, recovered.blocks),
+            blocks: Blocks::new(&config.origin, recovered.committed, recovered.blocks),
             tally: Tally::default(),
             certificates,
             pacemaker: Pacemaker::new(config.parameters.clone()),
@@ -104,7 +92,9 @@ impl Engine {
             leading: Leading::Idle,
             elected: None,
             fetches: BTreeMap::new(),
-            committed: recovered.certificate,
+            committed: recovered
+                .certificate
+                .filter(|certificate| certificate.epoch == config.committee.epoch),
             uncovered: None,
             behind: None,
             commit_votes_seen: BTreeMap::new(),
@@ -126,6 +116,10 @@ impl Engine {
             return Step::default();
         }
         self.now = self.now.max(now.0);
+        if self.is_over() {
+            self.answer_straggler(&input);
+            return std::mem::take(&mut self.step);
+        }
         match input {
             Input::Start => self.start(),
             // The wake-up is used up, even if it came early.
@@ -148,7 +142,11 @@ impl Engine {
                 time,
                 ledger_height,
                 ledger_root,
-            } => self.on_payload(view, batches, time, (ledger_height, ledger_root)),
+                next_epoch,
+            } => {
+                let named = (ledger_height, ledger_root);
+                self.on_payload(view, batches, time, named, next_epoch);
+            }
             Input::ProposalChecked { block, valid } => self.on_checked(block, valid),
             Input::Block { from, block } => self.on_block(from, *block),
             Input::Synced {
@@ -203,9 +201,36 @@ impl Engine {
         match &self.safety.state().entry {
             Entry::Timeout(_) => Some(self.elector.after_timeout(self.view())),
             Entry::Quorum(qc) => {
-                let (block, height) = (qc.block, qc.height);
-                self.leader_after_quorum(block, height)
+                let voted = (qc.view, qc.height, qc.block);
+                self.elect(voted).map(|elected| elected.leader)
             }
+        }
+    }
+
+    /// The epoch whose committee this engine is part of.
+    pub fn epoch(&self) -> Epoch {
+        self.config.committee.epoch
+    }
+
+    /// Whether the epoch's last block is final: then the engine signs nothing more and only shows the
+    /// certificate to those who lack it.
+    pub fn is_over(&self) -> bool {
+        self.blocks.tip().ends_epoch
+    }
+
+    /// The epoch's last block and its commit certificate, once it is final.
+    pub fn ending(&self) -> Option<(&BlockHeader, &CommitCertificate)> {
+        let header = self.blocks.tip_header()?;
+        header.next_epoch?;
+        Some((header, self.committed.as_ref()?))
+    }
+
+    /// Shows a peer that still works on the epoch that it is over. A commit certificate is no question.
+    fn answer_straggler(&mut self, input: &Input) {
+        if let Some(from) = input.asker().filter(|from| *from != self.config.index)
+            && let Some(cc) = self.committed.clone()
+        {
+            self.send(from, Message::CommitCertificate(cc));
         }
     }
 
@@ -214,6 +239,7 @@ impl Engine {
             chain: self.config.chain,
             committee: &self.config.committee,
             signatures: &*self.signatures,
+            origin: Some(self.config.origin),
         }
     }
 
@@ -265,24 +291,17 @@ impl Engine {
         });
     }
 
-    /// The leader of the view after a certified block; `None` while its ancestry is not here.
-    pub(crate) fn leader_after_quorum(
-        &mut self,
-        block: BlockId,
-        height: Height,
-    ) -> Option<ValidatorIndex> {
-        self.elect(block, height).map(|elected| elected.leader)
-    }
-
-    /// That leader and its backup.
-    pub(crate) fn elect(&mut self, block: BlockId, height: Height) -> Option<Elected> {
-        if let Some((_, elected)) = self.elected.filter(|(known, _)| *known == block) {
+    /// The leader of the view after the certificate of a block, and its backup; `None` while the
+    /// block's ancestry is not here.
+    pub(crate) fn elect(&mut self, voted: Voted) -> Option<Elected> {
+        if let Some((_, elected)) = self.elected.filter(|(known, _)| *known == voted) {
             return Some(elected);
         }
+        let (view, height, block) = voted;
         let ancestry = self.blocks.ancestry(block, height)?;
-        let view = ancestry.last().map_or(View(0), |header| header.view).next();
-        let elected = self.elector.after_quorum(view, ancestry);
-        self.elected = Some((block, elected));
+        let next = View(view.0.saturating_add(1));
+        let elected = self.elector.after_quorum(next, ancestry);
+        self.elected = Some((voted, elected));
         Some(elected)
     }
 
@@ -328,6 +347,9 @@ impl Engine {
     fn poll(&mut self) {
         self.advance_candidates();
         self.try_commit();
+        if self.is_over() {
+            return self.fetches.clear();
+        }
         self.note_payload();
         self.poll_timers();
         self.poll_propose();
@@ -335,7 +357,10 @@ impl Engine {
     }
 
     fn finish(&mut self) -> Step {
-        let wake = self.next_wake();
+        let wake = match self.is_over() {
+            true => u64::MAX,
+            false => self.next_wake(),
+        };
         if self.wake_at != Some(wake) && !self.forked {
             self.wake_at = Some(wake);
             self.act(Action::WakeAt(wake));
@@ -354,7 +379,10 @@ impl Engine {
     }
 
     fn next_wake(&mut self) -> u64 {
-        let deadline = (!self.safety.timed_out()).then(|| self.pacemaker.deadline());
+        let deadline = self
+            .safety
+            .can_time_out()
+            .then(|| self.pacemaker.deadline());
         let times = [
             deadline,
             self.propose_wake(),
@@ -364,7 +392,7 @@ impl Engine {
             self.fetches.values().map(|fetch| fetch.retry_at).min(),
             self.behind.as_ref().map(|behind| behind.retry_at),
         ];
-        // Something is always due in the future: a view is either timed or its timeout re-sent.
+        // A voter's view is either timed or its timeout re-sent; whoever does not vote waits for others.
         times.into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 }

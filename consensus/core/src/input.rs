@@ -66,6 +66,8 @@ pub enum Input {
         time: BlockTime,
         ledger_height: Height,
         ledger_root: Digest,
+        /// Makes the block the epoch's last: the digest of the next epoch's setup.
+        next_epoch: Option<Digest>,
     },
     /// The answer to [`crate::Action::CheckProposal`]. It may come late or never; then the view
     /// times out.
@@ -82,4 +84,19 @@ pub enum Input {
         blocks: Vec<Block>,
         certificate: CommitCertificate,
     },
+}
+
+impl Input {
+    /// The peer that works on the epoch still, by a message that asks for something.
+    pub(crate) fn asker(&self) -> Option<ValidatorIndex> {
+        match self {
+            Self::Proposal { from, .. }
+            | Self::PrepareVote { from, .. }
+            | Self::CommitVote { from, .. }
+            | Self::Timeout { from, .. }
+            | Self::QuorumCertificate { from, .. }
+            | Self::TimeoutCertificate { from, .. } => Some(*from),
+            _ => None,
+        }
+    }
 }

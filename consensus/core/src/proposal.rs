@@ -10,16 +10,29 @@ use conclave_types::{
 use crate::blocks::Path;
 use crate::broken::Broken;
 use crate::engine::Engine;
+use crate::safety::Justification;
 use crate::{Action, Fault, Write};
 
 /// A proposal of the current view whose certificates are verified.
-#[cfg_attr(test, derive(Clone))]
+#[derive(Clone)]
 pub(crate) struct Candidate {
     block: Arc<Block>,
     id: BlockId,
     justify: QuorumCertificate,
     timeout: Option<TimeoutCertificate>,
     stage: Stage,
+}
+
+/// What is to become of a proposal whose ancestors are here.
+enum Judgement {
+    /// The host checks it.
+    Check(Vec<Arc<Block>>),
+    /// The certified last block of the epoch once more: it was checked before it was certified.
+    Vote,
+    /// Nothing.
+    Refuse,
+    /// It builds on the epoch's last block.
+    Fault,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,15 +50,20 @@ impl Candidate {
     pub(crate) fn waits_for(&self) -> Option<&QuorumCertificate> {
         (self.stage == Stage::Orphan).then_some(&self.justify)
     }
+
+    fn is_repeated(&self) -> bool {
+        self.justify.block == self.id
+    }
 }
 
 impl Engine {
     pub(crate) fn on_proposal(&mut self, from: ValidatorIndex, proposal: Proposal) {
-        let view = proposal.block.header.view;
-        if proposal.block.header.proposer != from || self.config.committee.weight(from) == 0 {
+        let (view, repeated) = (proposal.view(), proposal.is_repeated());
+        let own_word = proposal.block.header.proposer == from || repeated;
+        if !own_word || self.config.committee.weight(from) == 0 {
             return self.fault(from, Fault::Impersonation);
         }
-        if let Err(reason) = self.check_proposal_shape(&proposal) {
+        if let Err(reason) = self.check_proposal_shape(view, &proposal) {
             return self.fault(from, Fault::Malformed { view, reason });
         }
         if from == self.config.index {
@@ -87,6 +105,11 @@ impl Engine {
         if view != self.view() {
             return self.on_block(from, block);
         }
+        if repeated {
+            // It is certified, so it is among what the highest certificate asks for.
+            self.fetches.remove(&ballot.block);
+            self.blocks.insert(Arc::new(block.clone()));
+        }
         if !self.may_lead(from, view, &justify, timeout.is_some()) {
             return self.fault(from, Fault::NotLeader { view });
         }
@@ -112,8 +135,8 @@ impl Engine {
         if by_timeout {
             return self.elector.after_timeout(view) == from;
         }
-        match self.leader_after_quorum(justify.block, justify.height) {
-            Some(leader) => leader == from,
+        match self.elect((justify.view, justify.height, justify.block)) {
+            Some(elected) => elected.leader == from,
             None => self.elector.may_lead_after_quorum(view, from),
         }
     }
@@ -132,37 +155,74 @@ impl Engine {
     }
 
     fn advance_candidate(&mut self, from: ValidatorIndex) {
-        let Some(candidate) = self.candidates.get(&from) else {
+        let Some(candidate) = self.candidates.get(&from).cloned() else {
             return;
         };
-        let (parent, height) = (candidate.justify.block, candidate.justify.height);
-        let (block, by_timeout) = (Arc::clone(&candidate.block), candidate.timeout.is_some());
-        let ancestors = match self.blocks.path(parent, height) {
+        let justify = &candidate.justify;
+        let judgement = match self.blocks.path(justify.block, justify.height) {
             Path::Missing { .. } => return,
-            Path::Aside => None,
-            Path::Complete(ancestors) => Some(ancestors),
+            Path::Aside => Judgement::Refuse,
+            Path::Complete(ancestors) => self.judge(from, &candidate, ancestors),
         };
-        let leader = match by_timeout {
-            true => Some(self.elector.after_timeout(block.header.view)),
-            false => self.leader_after_quorum(parent, height),
-        };
-        let time_right = self
-            .blocks
-            .time(&parent)
-            .is_some_and(|parent_time| self.is_time_right(block.header.time, parent_time));
-        let stage = match ancestors {
-            Some(ancestors) if leader == Some(from) && time_right => {
+        let checked = matches!(judgement, Judgement::Check(_));
+        if let Some(candidate) = self.candidates.get_mut(&from) {
+            candidate.stage = match checked {
+                true => Stage::Checking,
+                false => Stage::Settled,
+            };
+        }
+        match judgement {
+            Judgement::Check(ancestors) => {
+                let block = candidate.block;
                 self.blocks.insert(Arc::clone(&block));
                 if self.safety.can_prepare() {
                     self.act(Action::CheckProposal { block, ancestors });
                 }
-                Stage::Checking
             }
-            _ => Stage::Settled,
-        };
-        if let Some(candidate) = self.candidates.get_mut(&from) {
-            candidate.stage = stage;
+            Judgement::Vote => self.vote_for(&candidate),
+            Judgement::Refuse => {}
+            Judgement::Fault => {
+                let view = candidate.block.header.view;
+                let reason = "it builds on the epoch's last block";
+                self.fault(from, Fault::Malformed { view, reason });
+            }
         }
+    }
+
+    /// Judges a proposal of the current view by the path to the block that justifies it.
+    fn judge(
+        &mut self,
+        from: ValidatorIndex,
+        candidate: &Candidate,
+        ancestors: Vec<Arc<Block>>,
+    ) -> Judgement {
+        let justify = &candidate.justify;
+        let leader = match candidate.timeout {
+            Some(_) => Some(self.elector.after_timeout(self.view())),
+            None => self
+                .elect((justify.view, justify.height, justify.block))
+                .map(|elected| elected.leader),
+        };
+        if leader != Some(from) {
+            return Judgement::Refuse;
+        }
+        if candidate.is_repeated() {
+            return Judgement::Vote;
+        }
+        if self.ends_epoch(&justify.block) {
+            return Judgement::Fault;
+        }
+        let parent_time = self.blocks.time(&justify.block);
+        let time = candidate.block.header.time;
+        match parent_time.is_some_and(|parent_time| self.is_time_right(time, parent_time)) {
+            true => Judgement::Check(ancestors),
+            false => Judgement::Refuse,
+        }
+    }
+
+    /// Whether nothing may extend this block in this epoch.
+    pub(crate) fn ends_epoch(&self, block: &BlockId) -> bool {
+        self.blocks.ends_epoch(block) && !self.broken.off(Broken::LastBlock)
     }
 
     /// The host's verdict; a good one becomes a vote if the safety rules still allow it.
@@ -178,18 +238,27 @@ impl Engine {
         if !valid {
             return;
         }
-        let timeout = candidate.timeout.as_ref();
+        let candidate = candidate.clone();
+        self.vote_for(&candidate);
+    }
+
+    /// Votes for a block that is known to be right, if the safety rules still allow it.
+    fn vote_for(&mut self, candidate: &Candidate) {
+        let justification = Justification {
+            justify: &candidate.justify,
+            timeout: candidate.timeout.as_ref(),
+            after_last: self.ends_epoch(&candidate.justify.block),
+        };
         let header = &candidate.block.header;
-        let Some(vote) = self.safety.prepare(header, &candidate.justify, timeout) else {
+        let Some(vote) = self.safety.prepare(header, &justification) else {
             return;
         };
-        let block = Arc::clone(&candidate.block);
-        self.write(Write::Block(block));
+        self.write(Write::Block(Arc::clone(&candidate.block)));
         self.send_prepare_vote(&vote);
     }
 
     /// Everything about a proposal that needs neither keys nor other blocks.
-    fn check_proposal_shape(&self, proposal: &Proposal) -> Result<(), &'static str> {
+    fn check_proposal_shape(&self, view: View, proposal: &Proposal) -> Result<(), &'static str> {
         let Proposal {
             block,
             justify,
@@ -197,18 +266,23 @@ impl Engine {
             ..
         } = proposal;
         let header = &block.header;
-        let before = header.view.0.checked_sub(1);
+        let repeated = proposal.is_repeated();
+        let before = view.0.checked_sub(1);
         let refuse = |wrong: bool, reason| if wrong { Err(reason) } else { Ok(()) };
         refuse(
             header.chain != self.config.chain || header.epoch != self.config.committee.epoch,
             "another chain or epoch",
         )?;
         refuse(
-            header.parent != justify.block || header.parent_view != justify.view,
+            repeated && header.next_epoch.is_none(),
+            "only an epoch's last block is proposed again",
+        )?;
+        refuse(
+            !repeated && (header.parent != justify.block || header.parent_view != justify.view),
             "the parent is not the justified block",
         )?;
         refuse(
-            header.height.0.checked_sub(1) != Some(justify.height.0),
+            !repeated && header.height.0.checked_sub(1) != Some(justify.height.0),
             "the height does not follow the parent's",
         )?;
         refuse(
@@ -218,7 +292,7 @@ impl Engine {
                     Some(tc) => {
                         before != Some(tc.view.0)
                             || justify.view < tc.high_qc.view
-                            || justify.view >= header.view
+                            || justify.view >= view
                     }
                 },
             "the certificates do not justify a block in this view",

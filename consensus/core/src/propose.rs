@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use conclave_types::{
-    BatchRef, Block, BlockHeader, BlockTime, Digest, Entry, Height, Proposal, QuorumCertificate,
-    TimeoutCertificate, View, limits,
+    BatchRef, Block, BlockHeader, BlockTime, Digest, Entry, Height, PrepareVote, Proposal,
+    QuorumCertificate, TimeoutCertificate, View, limits,
 };
 
-use crate::blocks::Path;
+use crate::blocks::{Path, is_awaited};
 use crate::engine::Engine;
+use crate::safety::Justification;
 use crate::{Action, Message, Write};
 
 /// How far this node is in leading the current view.
@@ -47,6 +48,12 @@ impl Engine {
         let Path::Complete(ancestors) = self.blocks.path(justify.block, justify.height) else {
             return;
         };
+        if self.ends_epoch(&justify.block) {
+            return match (due, self.blocks.get(&justify.block).cloned()) {
+                (true, Some(last)) => self.propose_again(&last, justify, timeout),
+                _ => {}
+            };
+        }
         let Some(parent_time) = self.blocks.time(&justify.block) else {
             return;
         };
@@ -84,6 +91,7 @@ impl Engine {
         mut batches: Vec<BatchRef>,
         time: BlockTime,
         (ledger_height, ledger_root): (Height, Digest),
+        next_epoch: Option<Digest>,
     ) {
         if view != self.view() || !matches!(self.leading, Leading::Asked(_)) {
             return;
@@ -110,25 +118,60 @@ impl Engine {
             payload: Block::payload_digest(&batches),
             ledger_height,
             ledger_root,
-            next_epoch: None,
+            next_epoch,
         };
-        let Some(vote) = self.safety.prepare(&header, &justify, timeout.as_ref()) else {
+        let justification = Justification {
+            justify: &justify,
+            timeout: timeout.as_ref(),
+            after_last: false,
+        };
+        let Some(vote) = self.safety.prepare(&header, &justification) else {
             return;
         };
         let block = Arc::new(Block { header, batches });
         self.blocks.insert(Arc::clone(&block));
-        self.write(Write::Block(Arc::clone(&block)));
+        self.send_proposal(&block, justify, timeout, &vote);
+    }
+
+    /// Proposes the certified last block of the epoch once more, as it is: nothing may extend it, and
+    /// it takes the commit votes of a new view to make it final.
+    fn propose_again(
+        &mut self,
+        last: &Arc<Block>,
+        justify: QuorumCertificate,
+        timeout: Option<TimeoutCertificate>,
+    ) {
+        let justification = Justification {
+            justify: &justify,
+            timeout: timeout.as_ref(),
+            after_last: true,
+        };
+        let Some(vote) = self.safety.prepare(&last.header, &justification) else {
+            return;
+        };
+        self.leading = Leading::Proposed;
+        self.send_proposal(last, justify, timeout, &vote);
+    }
+
+    fn send_proposal(
+        &mut self,
+        block: &Arc<Block>,
+        justify: QuorumCertificate,
+        timeout: Option<TimeoutCertificate>,
+        vote: &PrepareVote,
+    ) {
+        self.write(Write::Block(Arc::clone(block)));
         self.broadcast(Message::Proposal(Box::new(Proposal {
-            block: Block::clone(&block),
+            block: Block::clone(block),
             justify,
             timeout,
             signature: vote.signature,
         })));
         self.expect_quorum();
-        self.count_own_prepare(&vote);
+        self.count_own_prepare(vote);
     }
 
-    /// Whether an uncommitted block orders anything: on the way to the highest QC, or proposed in
+    /// Whether anybody waits for an uncommitted block: on the way to the highest QC, or proposed in
     /// the current view.
     pub(crate) fn has_uncommitted_payload(&self) -> bool {
         self.blocks.has_payload_at(self.view()) || self.has_certified_payload()
@@ -137,7 +180,7 @@ impl Engine {
     fn has_certified_payload(&self) -> bool {
         let (block, height) = (self.high_qc().block, self.high_qc().height);
         match self.blocks.path(block, height) {
-            Path::Complete(path) => path.iter().any(|block| !block.batches.is_empty()),
+            Path::Complete(path) => path.iter().any(|block| is_awaited(block)),
             _ => false,
         }
     }
@@ -154,13 +197,17 @@ impl Engine {
         }
         let (view, high_qc) = (self.view(), self.high_qc().clone());
         let fresh = high_qc.view.0.checked_add(1) == Some(view.0);
+        let own = self.config.index;
+        let certified = (high_qc.view, high_qc.height, high_qc.block);
         if fresh
-            && self.leader_after_quorum(high_qc.block, high_qc.height) == Some(self.config.index)
+            && self
+                .elect(certified)
+                .is_some_and(|elected| elected.leader == own)
         {
             return Some((high_qc, None));
         }
         match &self.safety.state().entry {
-            Entry::Timeout(tc) if self.elector.after_timeout(view) == self.config.index => {
+            Entry::Timeout(tc) if self.elector.after_timeout(view) == own => {
                 Some((high_qc, Some(tc.clone())))
             }
             _ => None,

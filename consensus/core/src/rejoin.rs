@@ -19,13 +19,23 @@
 //! again, timeouts included, it counts among the f that may fail: it votes in views past that bound,
 //! and gives up views once it knows a quorum certificate of the bound or later, for a commit vote
 //! that it forgot and a timeout that knows no certificate as high are evidence against it.
+//!
+//! Epochs. All of this is about the newest epoch that anybody can show to have begun, by the
+//! hand-overs from the genesis on; a standing of an earlier epoch says that its sender has signed
+//! nothing in this one, and one of a later epoch cannot be judged before its hand-over is known.
+//! Suppose the validator had moved on to the next epoch still, before it lost its state, and nobody
+//! who answers has. Then the last block b of this epoch was final to it: others of honest weight f
+//! had sent commit votes for b in some view v, so one of them answers and shows v+1 or a later view,
+//! and b was first proposed in view v or an earlier one. So a last block that was first proposed past
+//! the bound shows that nothing was forgotten in the next epoch ([`SafetyState::may_have_left`]);
+//! after any other one the validator must ask again where the others stand, in the next epoch.
 
 use std::collections::BTreeMap;
 
 use bincode::{Decode, Encode};
 use conclave_crypto::Committee;
 use conclave_light::{CertificateError, Verifier};
-use conclave_types::{ChainId, Entry, QuorumCertificate, Signers, ValidatorIndex, View};
+use conclave_types::{Entry, Epoch, Origin, QuorumCertificate, Signers, ValidatorIndex, View};
 
 use crate::SafetyState;
 
@@ -50,7 +60,13 @@ impl Standing {
         }
     }
 
-    /// Whether its certificates are what they claim to be.
+    /// The epoch that it stands in.
+    pub fn epoch(&self) -> Epoch {
+        self.high_qc.epoch
+    }
+
+    /// Whether its certificates are what they claim to be; the verifier is that of its epoch, and
+    /// knows its origin.
     pub fn verify(&self, verifier: &Verifier<'_>) -> Result<(), CertificateError> {
         match &self.entry {
             Entry::Quorum(qc) => verifier.quorum(qc)?,
@@ -67,17 +83,20 @@ impl Standing {
     }
 
     fn is_at_genesis(&self) -> bool {
-        self.reach() <= View(1)
+        self.epoch() == Epoch(0) && self.reach() <= View(1)
     }
 }
 
 /// What a validator without a safety state may begin from, once enough others have answered with
 /// verified standings, or with `None`: that they have no safety state either.
 ///
+/// The committee and the origin are those of the newest epoch that is known to have begun; standings
+/// of a later one must be left out.
+///
 /// It begins at the genesis if nobody shows anything later, enough others have answered for a
 /// quorum with itself, and it does not know that it `ran_before`.
 pub fn rejoin(
-    chain: ChainId,
+    origin: &Origin,
     committee: &Committee,
     own: ValidatorIndex,
     answers: &BTreeMap<ValidatorIndex, Option<Standing>>,
@@ -85,7 +104,9 @@ pub fn rejoin(
 ) -> Option<SafetyState> {
     let others = || answers.iter().filter(|(from, _)| **from != own);
     let standings = || others().filter_map(|(from, answer)| Some((from, answer.as_ref()?)));
-    let begun = ran_before || standings().any(|(_, standing)| !standing.is_at_genesis());
+    let begun = ran_before
+        || origin.epoch > Epoch(0)
+        || standings().any(|(_, standing)| !standing.is_at_genesis());
     let mut heard = Signers::default();
     if !begun {
         heard.insert(own);
@@ -94,11 +115,11 @@ pub fn rejoin(
         }
         return committee
             .has_quorum(&heard)
-            .then(|| SafetyState::genesis(chain));
+            .then(|| SafetyState::origin(origin));
     }
     for (from, standing) in standings() {
         // One that lost its own state and does not sign yet may have forgotten more than its
-        // certificates show.
+        // certificates show: in its epoch, and whether it left that.
         if standing.entry.enters() > standing.abstain_through {
             heard.insert(*from);
         }
@@ -106,9 +127,9 @@ pub fn rejoin(
     if !committee.has_quorum(&heard) {
         return None;
     }
-    let mut state = SafetyState::genesis(chain);
+    let mut state = SafetyState::origin(origin);
     let mut reach = View(0);
-    for (_, standing) in standings() {
+    for (_, standing) in standings().filter(|(_, s)| s.epoch() == origin.epoch) {
         reach = reach.max(standing.reach());
         let carried = match &standing.entry {
             Entry::Quorum(qc) => qc,

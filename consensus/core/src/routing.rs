@@ -11,10 +11,10 @@
 //! all, so collectors that are down or lie cost a delay.
 
 use conclave_crypto::Committee;
-use conclave_types::{BlockId, CommitCertificate, Height, QuorumCertificate, limits};
+use conclave_types::{CommitCertificate, QuorumCertificate, limits};
 
 use crate::Message;
-use crate::elector::Elected;
+use crate::elector::{Elected, Voted};
 use crate::engine::Engine;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub(crate) enum VoteRouting {
 impl VoteRouting {
     /// By the number of validators, since it is they who send messages, not their weight.
     pub(crate) fn of(committee: &Committee) -> Self {
-        match committee.size() <= limits::VOTES_TO_ALL_VALIDATORS_MAX {
+        let voters = committee.members().iter().filter(|m| m.weight > 0).count();
+        match voters <= limits::VOTES_TO_ALL_VALIDATORS_MAX {
             true => Self::Everyone,
             false => Self::Collectors,
         }
@@ -38,8 +39,8 @@ impl VoteRouting {
 impl Engine {
     /// Sends a vote for a block for the first time; where its collectors are not known, because an
     /// ancestor is missing, to everyone.
-    pub(crate) fn route_vote(&mut self, block: BlockId, height: Height, vote: Message) {
-        let Some(Elected { leader, backup }) = self.collectors(block, height) else {
+    pub(crate) fn route_vote(&mut self, voted: Voted, vote: Message) {
+        let Some(Elected { leader, backup }) = self.collectors(voted) else {
             return self.broadcast(vote);
         };
         if backup != leader && backup != self.config.index {
@@ -52,28 +53,28 @@ impl Engine {
 
     /// Hands on a certificate that was made from votes here.
     pub(crate) fn share_quorum(&mut self, qc: &QuorumCertificate) {
-        if self.is_collector(qc.block, qc.height) {
+        if self.is_collector((qc.view, qc.height, qc.block)) {
             self.broadcast(Message::QuorumCertificate(qc.clone()));
         }
     }
 
     /// Hands on a certificate that was made from votes here.
     pub(crate) fn share_commit(&mut self, cc: &CommitCertificate) {
-        if self.is_collector(cc.block, cc.height) {
+        if self.is_collector((cc.view, cc.height, cc.block)) {
             self.broadcast(Message::CommitCertificate(cc.clone()));
         }
     }
 
-    fn is_collector(&mut self, block: BlockId, height: Height) -> bool {
+    fn is_collector(&mut self, voted: Voted) -> bool {
         let own = self.config.index;
-        self.collectors(block, height)
+        self.collectors(voted)
             .is_some_and(|elected| [elected.leader, elected.backup].contains(&own))
     }
 
-    fn collectors(&mut self, block: BlockId, height: Height) -> Option<Elected> {
+    fn collectors(&mut self, voted: Voted) -> Option<Elected> {
         match self.routing {
             VoteRouting::Everyone => None,
-            VoteRouting::Collectors => self.elect(block, height),
+            VoteRouting::Collectors => self.elect(voted),
         }
     }
 }

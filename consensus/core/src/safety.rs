@@ -14,16 +14,30 @@
 //! Why that is safe: if 2f+1 sent commit-vote(v), every TC of a view w ≥ v has an honest signer
 //! among them. It sent its commit vote first (rule 4) and so signed its timeout with a highest QC
 //! of view v or later. Hence a justified block of a view after v extends the block committed in v.
+//!
+//! Nothing extends an epoch's last block b within its epoch; what a later view may vote on instead,
+//! once there is a QC of b, is b itself, justified by that QC (rule 2). The argument above needs of
+//! a justified block of a later view only that it *is, or extends,* the block that its `justify`
+//! certifies: for an ordinary proposal it extends it, for a repeated one it is it. So if b or an
+//! ancestor of it was committed in view v, every QC of a view after v is of a block that is or
+//! extends the committed one. For b itself there is no block that extends it, so every QC of the
+//! epoch after a commit of b in view v, and after any QC that a TC of a later view must carry, is of
+//! b: whichever view's commit certificate forms first, the epoch's last block is the same one.
+//! Rule 4 speaks of views only, and a view still has one prepare vote and one commit vote.
+//!
+//! Views are counted anew in each epoch, and the epoch is part of every signed message; nothing is
+//! compared across epochs. What is signed in an epoch rests on its origin, which is final.
 
 use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 use conclave_crypto::Signatures;
 use conclave_types::{
-    BlockHeader, ChainId, CommitVote, Entry, Epoch, PrepareVote, QuorumCertificate, Timeout,
-    TimeoutCertificate, ValidatorIndex, View, VoteKind,
+    BlockHeader, ChainId, CommitVote, Entry, Epoch, Origin, PrepareVote, QuorumCertificate,
+    Timeout, TimeoutCertificate, ValidatorIndex, View, VoteKind,
 };
 
+use crate::EngineConfig;
 use crate::broken::{Broken, Switch};
 
 /// What a validator must never forget.
@@ -45,10 +59,10 @@ pub struct SafetyState {
 }
 
 impl SafetyState {
-    /// The state of a validator that has never signed anything. Starting a validator that has
-    /// signed before from this state makes it Byzantine.
-    pub fn genesis(chain: ChainId) -> Self {
-        let high_qc = QuorumCertificate::genesis(chain);
+    /// The state of a validator that has never signed anything in an epoch. Starting a validator
+    /// that has signed in it before from this state makes it Byzantine.
+    pub fn origin(origin: &Origin) -> Self {
+        let high_qc = QuorumCertificate::origin(origin);
         Self {
             entry: Entry::Quorum(high_qc.clone()),
             high_qc,
@@ -59,9 +73,44 @@ impl SafetyState {
         }
     }
 
+    /// The epoch that all of it is about.
+    pub fn epoch(&self) -> Epoch {
+        self.high_qc.epoch
+    }
+
     /// The current view.
     pub fn view(&self) -> View {
         self.entry.enters()
+    }
+
+    /// Whether a validator in this state, which lost an earlier one, can have forgotten that it
+    /// signed in the next epoch, whose origin this last block is: its memory is complete only if
+    /// that block was first proposed in a view that it may sign in again. See `rejoin`.
+    pub fn may_have_left(&self, last: &BlockHeader) -> bool {
+        last.view <= self.abstain_through
+    }
+}
+
+/// What a block of the current view is proposed on.
+pub(crate) struct Justification<'a> {
+    /// The verified certificate of the parent, or of the block itself if it is the epoch's last.
+    pub(crate) justify: &'a QuorumCertificate,
+    /// The verified certificate of the lost view before.
+    pub(crate) timeout: Option<&'a TimeoutCertificate>,
+    /// The certified block is the epoch's last.
+    pub(crate) after_last: bool,
+}
+
+impl Justification<'_> {
+    /// Whether the certified block itself is proposed again.
+    fn repeats(&self, header: &BlockHeader) -> bool {
+        self.after_last && self.justify.block == header.id() && header.next_epoch.is_some()
+    }
+
+    fn is_extended_by(&self, header: &BlockHeader) -> bool {
+        !self.after_last
+            && header.parent == self.justify.block
+            && header.parent_view == self.justify.view
     }
 }
 
@@ -69,7 +118,10 @@ impl SafetyState {
 pub(crate) struct Safety {
     chain: ChainId,
     epoch: Epoch,
+    origin: Origin,
     index: ValidatorIndex,
+    /// This node has a vote in the epoch.
+    votes: bool,
     signatures: Arc<dyn Signatures>,
     state: SafetyState,
     /// The state differs from what was last taken for writing.
@@ -79,16 +131,21 @@ pub(crate) struct Safety {
 
 impl Safety {
     pub(crate) fn new(
-        chain: ChainId,
-        epoch: Epoch,
-        index: ValidatorIndex,
+        config: &EngineConfig,
         signatures: Arc<dyn Signatures>,
         state: SafetyState,
     ) -> Self {
+        let epoch = config.committee.epoch;
+        assert!(
+            config.origin.epoch == epoch && state.epoch() == epoch,
+            "committee, origin and state are of one epoch"
+        );
         Self {
-            chain,
+            chain: config.chain,
             epoch,
-            index,
+            origin: config.origin,
+            index: config.index,
+            votes: config.committee.weight(config.index) > 0,
             signatures,
             state,
             changed: false,
@@ -131,31 +188,34 @@ impl Safety {
 
     /// Whether a prepare vote in the current view is still possible.
     pub(crate) fn can_prepare(&self) -> bool {
+        if !self.votes {
+            return false;
+        }
         let once = self.last_voted() < Some(self.view()) || self.broken.off(Broken::Rule2Once);
         once && (!self.gave_up(self.view()) || self.broken.off(Broken::Rule2GivenUp))
     }
 
     /// Whether the current view was given up.
-    pub(crate) fn timed_out(&self) -> bool {
+    fn timed_out(&self) -> bool {
         self.gave_up(self.view())
     }
 
-    /// Rule 2: the vote for a block of the current view with its verified justification.
+    /// Rule 2: the vote in the current view for a block with its verified justification.
     pub(crate) fn prepare(
         &mut self,
         header: &BlockHeader,
-        justify: &QuorumCertificate,
-        timeout: Option<&TimeoutCertificate>,
+        justification: &Justification<'_>,
     ) -> Option<PrepareVote> {
-        let view = header.view;
+        let (view, justify) = (self.view(), justification.justify);
         let follows = |before: View| before.0.checked_add(1) == Some(view.0);
-        let justified = match timeout {
+        let justified = match justification.timeout {
             None => follows(justify.view),
             Some(tc) => follows(tc.view) && justify.view >= tc.high_qc.view && justify.view < view,
         };
         let justified = justified || self.broken.off(Broken::Rule2Justified);
-        let extends = header.parent == justify.block && header.parent_view == justify.view;
-        if view != self.view() || !self.can_prepare() || !justified || !extends {
+        let extends = header.view == view && justification.is_extended_by(header);
+        let fits = extends || justification.repeats(header);
+        if !self.can_prepare() || !justified || !fits {
             return None;
         }
         let (height, block) = (header.height, header.id());
@@ -178,7 +238,7 @@ impl Safety {
     pub(crate) fn commit(&mut self, qc: &QuorumCertificate) -> Option<CommitVote> {
         let newest = self.state.commit_vote.as_ref().map(|vote| vote.view);
         let gave_up = self.gave_up(qc.view) && !self.broken.off(Broken::Rule4CommitVote);
-        if qc.view == View(0) || newest >= Some(qc.view) || gave_up {
+        if !self.votes || qc.view == View(0) || newest >= Some(qc.view) || gave_up {
             return None;
         }
         let (view, height, block) = (qc.view, qc.height, qc.block);
@@ -203,15 +263,11 @@ impl Safety {
     /// that knows nothing as high is evidence of misbehaviour.
     pub(crate) fn time_out(&mut self) -> Option<Timeout> {
         let view = self.view();
-        if self.state.high_qc.view < self.state.abstain_through {
-            return None;
-        }
-        let committed = self.state.commit_vote.as_ref().map(|vote| vote.view);
-        if self.timed_out() || committed >= Some(view) {
+        if !self.can_time_out() {
             return None;
         }
         let high_qc = match self.broken.off(Broken::Rule6HighQc) {
-            true => QuorumCertificate::genesis(self.chain),
+            true => QuorumCertificate::origin(&self.origin),
             false => self.state.high_qc.clone(),
         };
         let message = Timeout::message(self.chain, self.epoch, view, high_qc.view);
@@ -226,6 +282,13 @@ impl Safety {
         self.state.timeout = Some(timeout.clone());
         self.changed = true;
         Some(timeout)
+    }
+
+    /// Whether the current view may be given up, and was not.
+    pub(crate) fn can_time_out(&self) -> bool {
+        let remembers = self.state.high_qc.view >= self.state.abstain_through;
+        let committed = self.state.commit_vote.as_ref().map(|vote| vote.view);
+        self.votes && remembers && !self.timed_out() && committed < Some(self.view())
     }
 
     fn last_voted(&self) -> Option<View> {

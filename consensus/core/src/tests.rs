@@ -1,6 +1,7 @@
 //! The protocol's rules as exact steps, then agreement and liveness of small networks.
 
 mod election;
+mod epochs;
 mod evidence;
 mod fixture;
 mod keys;

@@ -141,7 +141,8 @@ impl Engine {
 
     /// Sends a prepare vote, to everyone if no certificate comes of it in time.
     pub(crate) fn send_prepare_vote(&mut self, vote: &PrepareVote) {
-        self.route_vote(vote.block, vote.height, Message::PrepareVote(vote.clone()));
+        let voted = (vote.view, vote.height, vote.block);
+        self.route_vote(voted, Message::PrepareVote(vote.clone()));
         self.expect_quorum();
         self.count_own_prepare(vote);
     }
@@ -166,7 +167,8 @@ impl Engine {
             signature: vote.signature,
         };
         let (view, signer) = (vote.view, vote.signer);
-        self.route_vote(vote.block, vote.height, Message::CommitVote(vote));
+        let voted = (view, vote.height, vote.block);
+        self.route_vote(voted, Message::CommitVote(vote));
         self.count_commit(view, signer, ballot, true);
     }
 
@@ -245,6 +247,7 @@ impl Engine {
             chain: self.config.chain,
             committee: &self.config.committee,
             signatures: &*self.signatures,
+            origin: Some(self.config.origin),
         };
         let outcome = self.tally.vote(&verifier, kind, view, signer, ballot, own);
         self.settle(outcome)
@@ -255,6 +258,7 @@ impl Engine {
             chain: self.config.chain,
             committee: &self.config.committee,
             signatures: &*self.signatures,
+            origin: Some(self.config.origin),
         };
         let outcome = self
             .tally

@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 pub(crate) const TAG: &[u8] = Domain::BlsHashToCurve.as_str().as_bytes();
 
-/// A validator's secret BLS key; zeroized on drop.
+/// A validator's secret BLS key; zeroized on drop, each copy for itself.
+#[derive(Clone)]
 pub struct BlsSecret(SecretKey);
 
 /// A public key that was decoded, is in the subgroup and is not the identity.

@@ -1,6 +1,6 @@
 //! From a commit certificate back along the hashes.
 
-use conclave_types::{Block, BlockHeader, BlockId, CommitCertificate, Height, limits};
+use conclave_types::{Block, BlockHeader, BlockId, CommitCertificate, Height, View, limits};
 
 /// Headers or a body that do not belong to what is certified.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +34,10 @@ pub enum ChainError {
 /// [`crate::Verifier::commit`].
 pub fn verify_ancestry(headers: &[BlockHeader], cc: &CommitCertificate) -> Result<(), ChainError> {
     let last = headers.last().ok_or(ChainError::Empty)?;
-    if last.id() != cc.block || last.height != cc.height {
+    // An epoch's last block may be voted on again in later views.
+    let in_view = cc.view == last.view || last.next_epoch.is_some() && cc.view > last.view;
+    let certified = last.id() == cc.block && last.height == cc.height && last.epoch == cc.epoch;
+    if !certified || !in_view {
         return Err(ChainError::Certificate {
             height: last.height,
             found: last.id(),
@@ -44,7 +47,7 @@ pub fn verify_ancestry(headers: &[BlockHeader], cc: &CommitCertificate) -> Resul
     for pair in headers.windows(2) {
         let (parent, child) = (&pair[0], &pair[1]);
         let extends = child.parent == parent.id()
-            && child.parent_view == parent.view
+            && follows(parent, child)
             && child.height.0.checked_sub(1) == Some(parent.height.0)
             && child.time > parent.time;
         if !extends {
@@ -54,6 +57,16 @@ pub fn verify_ancestry(headers: &[BlockHeader], cc: &CommitCertificate) -> Resul
         }
     }
     Ok(())
+}
+
+/// Whether a block's epoch and its parent's view are those of a child: the first block of an epoch
+/// extends the last of the one before, and nothing else does.
+fn follows(parent: &BlockHeader, child: &BlockHeader) -> bool {
+    let (epoch, view) = match parent.next_epoch {
+        None => (Some(parent.epoch.0), parent.view),
+        Some(_) => (parent.epoch.0.checked_add(1), View(0)),
+    };
+    epoch == Some(child.epoch.0) && child.parent_view == view
 }
 
 /// Whether the batches are those that the block's header commits to.

@@ -1,9 +1,9 @@
 //! Verifies the chain without running it: pure functions from the genesis, no consensus state.
 //!
 //! ```text
-//! Genesis ─▶ Verifier ─▶ commit certificate ─▶ headers by hash ─▶ block body ─▶ one rollup's
-//!            (keys,       quorum, timeout and    (ancestry)        (payload       envelopes:
-//!            quorum)      stored certificates)                     digest)        all of them
+//! Genesis ─▶ CommitteeChain ─▶ Verifier ─▶ commit certificate ─▶ headers by hash ─▶ block body ─▶ one rollup's
+//!            (each epoch's     (keys,       quorum, timeout and    (ancestry)        (payload       envelopes:
+//!            hand-over)        quorum)      stored certificates)                     digest)        all of them
 //! ```
 //!
 //! Invariants:
@@ -19,6 +19,7 @@
 mod certificate;
 mod chain;
 mod contents;
+mod epochs;
 mod ledger;
 mod misbehaviour;
 
@@ -30,6 +31,7 @@ pub use chain::{ChainError, verify_ancestry, verify_body};
 pub use contents::{
     ContentsError, rollup_contents, verify_absent, verify_complete, verify_included,
 };
+pub use epochs::{CommitteeChain, EpochError, EpochKeys, verify_epoch_change};
 pub use ledger::{
     EntryProof, EntryTable, LEDGER_BUCKETS, LedgerProofError, entry_bucket, entry_leaf,
     verify_entry, verify_settled, verify_stream,

@@ -47,7 +47,7 @@ pub fn verify_misbehaviour(
         let found = epoch;
         return Err(MisbehaviourError::Epoch { found, expected });
     }
-    if verifier.committee.member(validator).is_none() {
+    if verifier.committee.weight(validator) == 0 {
         return Err(MisbehaviourError::Stranger { validator });
     }
     if !offence.is_contradiction() {

@@ -57,11 +57,16 @@ impl Fixture {
         }
     }
 
+    fn origin(&self) -> Origin {
+        Origin::genesis(self.chain, BlockTime(0))
+    }
+
     fn verifier(&self) -> Verifier<'_> {
         Verifier {
             chain: self.chain,
             committee: &self.committee,
             signatures: &self.bls,
+            origin: Some(self.origin()),
         }
     }
 
@@ -258,14 +263,15 @@ fn a_quorum_certificate_needs_a_quorum_of_right_signatures() {
 #[test]
 fn only_the_exact_genesis_certificate_needs_no_signature() {
     let fixture = Fixture::new();
-    let genesis = QuorumCertificate::genesis(fixture.chain);
+    let genesis = QuorumCertificate::origin(&fixture.origin());
     assert_eq!(fixture.verifier().quorum(&genesis), Ok(()));
     let other = QuorumCertificate {
         view: View(1),
         ..genesis
     };
     assert!(fixture.verifier().quorum(&other).is_err());
-    let strange = QuorumCertificate::genesis(ChainId(Digest([9; 32])));
+    let elsewhere = Origin::genesis(ChainId(Digest([9; 32])), BlockTime(0));
+    let strange = QuorumCertificate::origin(&elsewhere);
     assert!(fixture.verifier().quorum(&strange).is_err());
 }
 

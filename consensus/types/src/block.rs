@@ -52,16 +52,39 @@ pub struct Block {
 
 /// A block with what justifies it in its view.
 ///
+/// An epoch's last block is proposed again, as it is, in later views while it lacks its commit
+/// certificate: then `justify` certifies the block itself, and the proposal's view is not the
+/// header's.
+///
 /// The signature is the leader's own prepare vote for the block: two different ones for one view
 /// are the evidence of an equivocation.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Proposal {
     pub block: Block,
-    /// Certifies the parent.
+    /// Certifies the parent, or the block itself.
     pub justify: QuorumCertificate,
     /// Of the view before, when no quorum certificate was formed in it.
     pub timeout: Option<TimeoutCertificate>,
     pub signature: BlsSignature,
+}
+
+impl Proposal {
+    /// Whether the certified block is proposed again.
+    pub fn is_repeated(&self) -> bool {
+        self.justify.block == self.block.id()
+    }
+
+    /// The view that it is for.
+    pub fn view(&self) -> View {
+        if !self.is_repeated() {
+            return self.block.header.view;
+        }
+        let before = match &self.timeout {
+            None => self.justify.view,
+            Some(tc) => tc.view,
+        };
+        View(before.0.saturating_add(1))
+    }
 }
 
 impl BlockHeader {

@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use crate::{BlockId, BlsSignature, ChainId, EdSignature, Epoch, Height, ValidatorIndex, View};
+use crate::{BlockId, BlsSignature, EdSignature, Epoch, Height, Origin, ValidatorIndex, View};
 
 /// A set of validators, as a bitmap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Encode, Decode)]
@@ -100,13 +100,14 @@ pub enum Entry {
 }
 
 impl QuorumCertificate {
-    /// The certificate of the genesis block, true by definition and signed by nobody.
-    pub fn genesis(chain: ChainId) -> Self {
+    /// The certificate of the block that an epoch begins with, true by definition for whoever knows
+    /// that the block is final, and signed by nobody.
+    pub fn origin(origin: &Origin) -> Self {
         Self {
-            epoch: Epoch(0),
+            epoch: origin.epoch,
             view: View(0),
-            height: Height(0),
-            block: BlockId::genesis(chain),
+            height: origin.height,
+            block: origin.block,
             aggregate: AggregateSignature {
                 signers: Signers::default(),
                 signature: BlsSignature([0; 48]),

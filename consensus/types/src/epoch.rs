@@ -2,7 +2,56 @@
 
 use bincode::{Decode, Encode};
 
-use crate::{Digest, Domain, Epoch, SealingKey, Threshold, ThresholdError, ValidatorInfo, codec};
+use crate::{
+    BlockHeader, BlockId, BlockTime, ChainId, CommitCertificate, Digest, Domain, Epoch, Height,
+    SealingKey, Threshold, ThresholdError, ValidatorInfo, codec,
+};
+
+/// Where an epoch begins: with the last block of the epoch before it, which is final, or with the
+/// genesis. Agreement of the epoch starts on top of it, in view 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Origin {
+    /// The epoch that begins here.
+    pub epoch: Epoch,
+    pub height: Height,
+    pub block: BlockId,
+    pub time: BlockTime,
+}
+
+impl Origin {
+    /// Where epoch 0 begins.
+    pub fn genesis(chain: ChainId, time: BlockTime) -> Self {
+        Self {
+            epoch: Epoch(0),
+            height: Height(0),
+            block: BlockId::genesis(chain),
+            time,
+        }
+    }
+}
+
+/// How one epoch hands over to the next: what shows the next committee to whoever knows this one.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct EpochChange {
+    /// Of the epoch's last block, which names the digest of `setup`.
+    pub last: BlockHeader,
+    /// Makes that block final.
+    pub certificate: CommitCertificate,
+    /// Of the epoch that begins.
+    pub setup: EpochSetup,
+}
+
+impl EpochChange {
+    /// Where the new epoch begins.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            epoch: self.setup.epoch,
+            height: self.last.height,
+            block: self.last.id(),
+            time: self.last.time,
+        }
+    }
+}
 
 /// One epoch's committee and sealing key. The last block of the epoch before commits to its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

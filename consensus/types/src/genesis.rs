@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, Amount, BlockTime, BlsPublicKey, BlsSignature, ChainId, Digest, Epoch, EpochSetup,
-    Point, Threshold, ThresholdError, TransportKey, codec, limits,
+    Origin, Point, Threshold, ThresholdError, TransportKey, codec, limits,
 };
 
 /// One member of the committee.
@@ -208,6 +208,11 @@ impl Genesis {
     /// The chain id: the digest of the canonical encoding.
     pub fn chain_id(&self) -> ChainId {
         ChainId::of_genesis(&codec::encode(self))
+    }
+
+    /// Where the first epoch begins.
+    pub fn origin(&self) -> Origin {
+        Origin::genesis(self.chain_id(), self.time)
     }
 
     /// The committee and the sealing key that the chain starts with.

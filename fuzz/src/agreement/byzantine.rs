@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use conclave_consensus::Message;
 use conclave_types::{
     AggregateSignature, BatchRef, Block, BlockHeader, BlockId, BlockTime, BlsSignature, ChainId,
-    CommitCertificate, CommitVote, Digest, Entry, Epoch, Height, PrepareVote, Proposal,
+    CommitCertificate, CommitVote, Digest, Entry, Epoch, Height, Origin, PrepareVote, Proposal,
     QuorumCertificate, Timeout, TimeoutCertificate, ValidatorIndex, View, VoteKind,
 };
 
@@ -51,11 +51,11 @@ fn recent<T: Clone>(list: &[T], choices: &mut Choices<'_>) -> Option<T> {
 }
 
 impl Byzantine {
-    pub(super) fn new(chain: ChainId) -> Self {
+    pub(super) fn new(chain: ChainId, origin: &Origin) -> Self {
         Self {
             chain,
             blocks: Vec::new(),
-            quorums: vec![QuorumCertificate::genesis(chain)],
+            quorums: vec![QuorumCertificate::origin(origin)],
             timeouts: Vec::new(),
             commits: Vec::new(),
             prepare_votes: BTreeMap::new(),

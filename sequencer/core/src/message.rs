@@ -114,7 +114,7 @@ pub enum Action {
         time: BlockTime,
         ledger_height: Height,
         ledger_root: Digest,
-        /// Ends the epoch, and what comes after it.
+        /// Makes the block its epoch's last: the digest of the next epoch's setup.
         next_epoch: Option<Digest>,
     },
     /// The answer to [`Input::Check`]; it may come late, or never.

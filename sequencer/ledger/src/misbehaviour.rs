@@ -107,6 +107,7 @@ fn proves(setup: &EpochSetup, evidence: &Misbehaviour, votes: &VoteKeys) -> bool
         chain: votes.chain,
         committee: &committee,
         signatures: &*votes.committees.signatures(setup),
+        origin: None,
     };
     committee.weight(evidence.validator) > 0
         && conclave_light::verify_misbehaviour(&verifier, evidence).is_ok()

@@ -36,7 +36,8 @@ pub(crate) struct CertifiedBlocks {
     pub(crate) certificate: CommitCertificate,
 }
 
-/// Checks that blocks begin at a height and are a chain to their certificate.
+/// Checks that blocks of one epoch begin at a height and are a chain to their certificate, by that
+/// epoch's committee.
 pub(crate) fn verify_blocks(
     verifier: &Verifier<'_>,
     first: Height,
@@ -47,6 +48,10 @@ pub(crate) fn verify_blocks(
     if headers.first().is_none_or(|header| header.height != first) {
         return Err(format!("blocks that do not begin at height {first}"));
     }
+    let epoch = certificate.epoch;
+    if headers.iter().any(|header| header.epoch != epoch) {
+        return Err(format!("blocks of other epochs than {epoch}"));
+    }
     verify_ancestry(&headers, certificate).map_err(|error| error.to_string())?;
     for block in blocks {
         verify_body(block).map_err(|error| error.to_string())?;
@@ -54,6 +59,13 @@ pub(crate) fn verify_blocks(
     verifier
         .commit(certificate)
         .map_err(|error| error.to_string())
+}
+
+/// Blocks that cannot be taken.
+enum Unverified {
+    /// Nothing shows that their epoch has begun; the hand-over to it may be had later.
+    Unknown,
+    Wrong(String),
 }
 
 /// Ranges of heights that are being put together.
@@ -102,7 +114,7 @@ impl Ranges {
         number: u64,
         from: ValidatorIndex,
         answer: Response,
-        verify: impl FnOnce(Height, &[Block], &CommitCertificate) -> Result<(), String>,
+        verify: impl FnOnce(Height, &[Block], &CommitCertificate) -> Result<(), Unverified>,
     ) -> Verdict {
         let Response::Blocks {
             mut blocks,
@@ -122,8 +134,10 @@ impl Ranges {
         if blocks.is_empty() {
             return Verdict::Useless;
         }
-        if let Err(why) = verify(range.next, &blocks, &certificate) {
-            return Verdict::Lie(why);
+        match verify(range.next, &blocks, &certificate) {
+            Ok(()) => {}
+            Err(Unverified::Unknown) => return Verdict::Lacking,
+            Err(Unverified::Wrong(why)) => return Verdict::Lie(why),
         }
         range.next = certificate.height.next();
         range.parts.push(CertifiedBlocks {
@@ -160,6 +174,8 @@ impl Shell {
         if height < start {
             return;
         }
+        // Whoever is behind by epochs needs the committees in between.
+        self.learn_epochs().await;
         let ranges = Ranges::plan(start, height);
         let mut fetches = Fetches::new(ranges.ranges.len() as u64, self.all_peers(), 0);
         let ranges = Mutex::new(ranges);
@@ -169,7 +185,9 @@ impl Shell {
         let judge = |from, part, answer| {
             let mut ranges = lock(&ranges);
             let verify = |first, blocks: &[Block], certificate: &CommitCertificate| {
-                verify_blocks(&self.verifier(), first, blocks, certificate)
+                let keys = self.keys(certificate.epoch).ok_or(Unverified::Unknown)?;
+                let verifier = keys.verifier(self.genesis.chain_id());
+                verify_blocks(&verifier, first, blocks, certificate).map_err(Unverified::Wrong)
             };
             let verdict = ranges.take(part, from, answer, verify);
             for part in ranges.ready() {

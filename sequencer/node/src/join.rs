@@ -16,9 +16,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use conclave_consensus::{ANCESTRY_BLOCKS, SafetyState, Standing, rejoin};
+use conclave_crypto::Committee;
 use conclave_ledger::Ledger;
 use conclave_market::ContentsDigest;
 use conclave_sequencer::{Fetches, admission};
@@ -47,11 +49,13 @@ const PIECES_TOGETHER: usize = 16;
 
 /// Writes what a node without a safety state begins from. Ends early when the node stops.
 pub(crate) async fn join(shell: &Shell, ran_before: bool) -> Result<(), StoreError> {
-    let Some(state) = begin_from(shell, ran_before).await else {
+    let mut batch = WriteBatch::new();
+    let Some(state) = begin_from(shell, ran_before, &mut batch).await else {
         return Ok(());
     };
-    let mut batch = WriteBatch::new();
-    if state.view() > View(1) || state.abstain_through > View(0) {
+    // With blocks here, all that is missing is what was signed.
+    let has_blocks = shell.committed.load(Ordering::Relaxed) > 0;
+    if !has_blocks && (state.view() > View(1) || state.abstain_through > View(0)) {
         tracing::warn!(
             view = state.view().0,
             abstain_through = state.abstain_through.0,
@@ -69,12 +73,19 @@ pub(crate) async fn join(shell: &Shell, ran_before: bool) -> Result<(), StoreErr
     shell.writer.persist(batch).await
 }
 
-/// Asks until enough others have said where they stand; `None` when the node stops.
-async fn begin_from(shell: &Shell, ran_before: bool) -> Option<SafetyState> {
+/// Asks until enough others have said where they stand; `None` when the node stops. Adds the
+/// hand-overs that lead to the epoch of that to what is to be written.
+async fn begin_from(
+    shell: &Shell,
+    ran_before: bool,
+    batch: &mut WriteBatch,
+) -> Option<SafetyState> {
     let mut answers: BTreeMap<ValidatorIndex, Option<Standing>> = BTreeMap::new();
-    let chain = shell.genesis.chain_id();
     for round in 0_u64.. {
-        let state = rejoin(chain, &shell.committee, shell.own, &answers, ran_before);
+        let newest = shell.newest_keys();
+        let (origin, committee) = (&newest.origin, &newest.committee);
+        // What was said before the newest epoch was known may be of an earlier one, and still counts.
+        let state = rejoin(origin, committee, shell.own, &answers, ran_before);
         if state.is_some() {
             return state;
         }
@@ -85,13 +96,23 @@ async fn begin_from(shell: &Shell, ran_before: bool) -> Option<SafetyState> {
                 "waiting until enough validators say where they stand"
             );
         }
+        for change in shell.learn_epochs().await {
+            batch.put_value(Table::Epochs, keys::epoch(change.setup.epoch), &change);
+        }
         for (from, answer) in shell.ask_all(&Request::Standing).await {
             match answer {
                 Response::Standing(None) => drop(answers.insert(from, None)),
-                Response::Standing(Some(standing)) => match standing.verify(&shell.verifier()) {
-                    Ok(()) => drop(answers.insert(from, Some(*standing))),
-                    Err(error) => shell.transport.punish(from, &error.to_string()),
-                },
+                Response::Standing(Some(standing)) => {
+                    // One of an epoch whose hand-over nobody has shown yet says nothing.
+                    let Some(keys) = shell.keys(standing.epoch()) else {
+                        answers.remove(&from);
+                        continue;
+                    };
+                    match standing.verify(&keys.verifier(shell.genesis.chain_id())) {
+                        Ok(()) => drop(answers.insert(from, Some(*standing))),
+                        Err(error) => shell.transport.punish(from, &error.to_string()),
+                    }
+                }
                 _ => shell
                     .transport
                     .punish(from, "an answer to another question"),
@@ -131,6 +152,12 @@ async fn snapshot(shell: &Shell) -> Result<Option<WriteBatch>, StoreError> {
     Ok(None)
 }
 
+/// Whether validators of weight f+1 are among these; who weighs nothing is left aside.
+fn has_one_honest(committee: &Committee, peers: &Signers) -> bool {
+    let weight: u16 = peers.iter().map(|peer| committee.weight(peer)).sum();
+    weight >= committee.threshold.one_honest()
+}
+
 enum Choice {
     None,
     Wait,
@@ -160,10 +187,11 @@ fn choose(shell: &Shell, offers: &[(ValidatorIndex, Response)], attempt: u64) ->
             holders.insert(*from);
         }
     }
-    by_digest.retain(|_, (_, holders)| shell.committee.has_one_honest(holders));
+    let committee = &shell.newest_keys().committee;
+    by_digest.retain(|_, (_, holders)| has_one_honest(committee, holders));
     let mut found: Vec<_> = by_digest.into_values().collect();
     if found.is_empty() {
-        return match shell.committee.has_one_honest(&without) {
+        return match has_one_honest(committee, &without) {
             true => Choice::None,
             false => Choice::Wait,
         };
@@ -306,7 +334,11 @@ async fn blocks(shell: &Shell, manifest: &SnapshotManifest) -> Option<WriteBatch
                     .first()
                     .is_some_and(|block| block.header.parent == last.id())
             });
-            match verify_blocks(&shell.verifier(), next, &blocks, &certificate) {
+            let Some(keys) = shell.keys(certificate.epoch) else {
+                continue;
+            };
+            let verifier = keys.verifier(shell.genesis.chain_id());
+            match verify_blocks(&verifier, next, &blocks, &certificate) {
                 Ok(()) if extends => {
                     found = Some((blocks, certificate));
                     break;

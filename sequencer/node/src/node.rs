@@ -11,7 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{BlsCommitteeError, BlsSecret, Coder, Committee, CommitteeError, EdSecret};
-use conclave_ledger::{BlsCommittees, VoteKeys};
+use conclave_ledger::{BlsCommittees, Ledger, VoteKeys};
+use conclave_light::EpochKeys;
 use conclave_market::Verifier;
 use conclave_sequencer::{self as sequencing, OutcomeRecord, Sequencer, Tools};
 use conclave_types::{Genesis, Height, ValidatorIndex, codec};
@@ -20,8 +21,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::backend::Progress;
 use crate::begin::{self, Beginning};
+use crate::committees::Committees;
 use crate::contents::StoredContents;
-use crate::epoch_keys::{EpochKeys, EpochKeysError, GenesisShares};
+use crate::epochs::{self, EngineFactory, SetupOf, Succession};
 use crate::handle::NodeHandle;
 use crate::http::{self, HttpLimits, ServeError};
 use crate::metrics::Metrics;
@@ -30,6 +32,7 @@ use crate::provable::Provable;
 use crate::records::RECORD_BYTES_MAX;
 use crate::recovery::{self, RecoveryError};
 use crate::replica::{Effect, Event, PeerMessage, Replica};
+use crate::secrets::{GenesisShares, Secrets, SecretsError};
 use crate::serve::{self, Request};
 use crate::shell::{Shell, count, lock};
 use crate::store::{Identity, KeyRange, Snapshot, StoreError, StoreWriter, Table, keys};
@@ -90,7 +93,7 @@ pub enum NodeError {
     Keys(#[from] BlsCommitteeError),
     /// The secrets of an epoch cannot be used.
     #[error(transparent)]
-    EpochKeys(#[from] EpochKeysError),
+    EpochKeys(#[from] SecretsError),
     /// The transport key is no validator's.
     #[error(
         "[CV-NODE-002] this node's transport key is not in the genesis; point it at the key directory that the genesis was drafted from"
@@ -146,9 +149,9 @@ impl Node {
         let own = committee
             .by_transport_key(&config.keys.transport.transport_key())
             .ok_or(NodeError::Stranger)?;
-        let vault = Vault::open(&config.keys.directory).map_err(EpochKeysError::from)?;
-        let mut epoch_keys = EpochKeys::new(own, vault, config.keys.bls, config.keys.shares);
-        let signatures = Arc::new(epoch_keys.signatures(&genesis.first_epoch())?);
+        let vault = Vault::open(&config.keys.directory).map_err(SecretsError::from)?;
+        let mut secrets = Secrets::new(own, vault, config.keys.bls, config.keys.shares);
+        let signatures = Arc::new(secrets.signatures(&genesis.first_epoch())?);
         let peers = peers(&genesis, own, &config.peers)?;
 
         // First what may be taken by another process, so that a mistake changes nothing.
@@ -187,9 +190,9 @@ impl Node {
         let (writer, mut failure) = StoreWriter::start(store.clone())?;
         let contents = Arc::new(StoredContents::new(store.clone()));
         let ledger = recovered.sequencing.ledger.clone();
-        epoch_keys.recover(&ledger)?;
+        secrets.recover(&ledger)?;
         let tools = Tools {
-            seal: epoch_keys.keyring(),
+            seal: secrets.keyring(),
             verifier: config.verifier,
             contents: contents.clone(),
             votes: VoteKeys {
@@ -209,6 +212,12 @@ impl Node {
         let (release, released) = tokio::sync::oneshot::channel();
         let (closing, closed) = watch::channel(false);
         let provers = prover_records(&snapshot, ledger.height())?;
+        let newest = recovered.newest;
+        let first = EpochKeys {
+            committee: committee.clone(),
+            signatures: signatures.clone(),
+            origin: genesis.origin(),
+        };
         let beginning = Beginning::new(opened, recovered);
         let shell = Arc::new(Shell {
             own,
@@ -230,9 +239,8 @@ impl Node {
             outstanding: AtomicUsize::new(0),
             committed: AtomicU64::new(committed.0),
             fetching: Mutex::default(),
-            keys: Mutex::new(epoch_keys),
-            committee,
-            signatures,
+            secrets: Mutex::new(secrets),
+            committees: Committees::new(genesis.chain_id(), first, newest),
             syncing: Mutex::default(),
             joining: AtomicBool::new(beginning.joins()),
             closing: closed.clone(),
@@ -250,8 +258,14 @@ impl Node {
                 .name("conclave-core".into())
                 .spawn(move || {
                     if let Some(recovered) = beginning.finish(&shell, &stop_signal) {
-                        let run = core(&shell, keys, recovered, clock);
-                        run(&shell, &inner, &outer, &stop_signal);
+                        match core(&shell, keys, recovered, clock) {
+                            Ok(run) => run(&shell, &inner, &outer, &stop_signal),
+                            Err(reason) => {
+                                shell.stop(reason);
+                                // The owner ends the node; until then there is nothing to do.
+                                let _ = stop_signal.recv();
+                            }
+                        }
                     }
                     // Nobody waits any more once the node was dropped.
                     let _ = end.send(());
@@ -433,82 +447,124 @@ fn core(
     (transport_key, account_key): (EdSecret, Option<EdSecret>),
     recovered: recovery::Recovered,
     clock: Clock,
-) -> impl FnOnce(&Arc<Shell>, &Receiver<Event>, &Receiver<Event>, &Receiver<()>) + use<> {
+) -> Result<
+    impl FnOnce(&Arc<Shell>, &Receiver<Event>, &Receiver<Event>, &Receiver<()>) + use<>,
+    String,
+> {
     let genesis = &shell.genesis;
-    let (committee, signatures) = (shell.committee.clone(), shell.signatures.clone());
+    let recovery::Recovered {
+        agreement: Some(resumed),
+        sequencing: recovered,
+        replay,
+        changes,
+        ..
+    } = recovered
+    else {
+        return Err(
+            "[CV-NODE-009] joining ended without a safety state; see the log and start again"
+                .into(),
+        );
+    };
     let chain = genesis.chain_id();
-    let engine = Engine::new(
-        EngineConfig {
-            chain,
-            committee: committee.clone(),
-            index: shell.own,
-            parameters: genesis.consensus.clone(),
-            genesis_time: genesis.time,
-        },
-        signatures,
-        recovered.agreement,
-    );
+    let succession = Succession::new(engines(shell), setups(shell), &resumed);
+    let engine = succession.engine(&resumed.setup, resumed.origin, resumed.recovered)?;
+    let (committees, epoch_first) = epochs::serving(genesis, &changes, recovered.height)?;
     let config = sequencing::Config {
         chain,
         index: shell.own,
-        committees: vec![Arc::new(committee)],
-        epoch_first: Height(1),
+        committees,
+        epoch_first,
         grace_blocks: genesis.consensus.grace_blocks,
         order_deadline_blocks: genesis.consensus.order_deadline_blocks,
         sign: Box::new(move |message| transport_key.sign(message)),
     };
-    let (sequencer, initial) = Sequencer::new(config, recovered.sequencing, clock.now());
+    let (sequencer, initial) = Sequencer::new(config, recovered, clock.now());
     let operator = account_key.map(|key| Operator {
         chain,
         account: key.account(),
         sign: Box::new(move |message| key.sign(message)),
     });
-    let mut replica = Replica::new(engine, sequencer, initial, operator);
-    let replay = recovered.replay;
-    move |shell, inner, outer, stop| {
-        let mut wake = None;
-        let mut step = |replica: &mut Replica, event: Event| {
-            for effect in replica.handle(clock.now(), event) {
-                match effect {
-                    Effect::WakeAt(at) => wake = Some(clock.until(at)),
-                    effect => shell.perform(effect),
+    let mut replica = Replica::new(engine, succession, sequencer, initial, operator);
+    Ok(
+        move |shell: &Arc<Shell>,
+              inner: &Receiver<Event>,
+              outer: &Receiver<Event>,
+              stop: &Receiver<()>| {
+            let mut wake = None;
+            let mut step = |replica: &mut Replica, event: Event| {
+                for effect in replica.handle(clock.now(), event) {
+                    match effect {
+                        Effect::WakeAt(at) => wake = Some(clock.until(at)),
+                        effect => shell.perform(effect),
+                    }
                 }
+                let leader = replica.leader().map_or(u64::MAX, |leader| leader.0.into());
+                shell.metrics.leader.store(leader, Ordering::Relaxed);
+                shell
+                    .metrics
+                    .view
+                    .store(replica.engine().view().0, Ordering::Relaxed);
+                shell
+                    .metrics
+                    .mempool
+                    .store(replica.sequencer().mempool_len() as u64, Ordering::Relaxed);
+                wake
+            };
+            // What was final before the stop is executed again before anything new.
+            for (block, _) in &replay {
+                lock(&shell.provable).committed(&block.header);
             }
-            let leader = replica.leader().map_or(u64::MAX, |leader| leader.0.into());
-            shell.metrics.leader.store(leader, Ordering::Relaxed);
-            shell
-                .metrics
-                .view
-                .store(replica.engine().view().0, Ordering::Relaxed);
-            shell
-                .metrics
-                .mempool
-                .store(replica.sequencer().mempool_len() as u64, Ordering::Relaxed);
-            wake
+            for input in epochs::replayed(replay, &changes) {
+                step(&mut replica, Event::Sequencing(input));
+            }
+            let mut next = step(&mut replica, Event::Start);
+            loop {
+                let deadline = next.unwrap_or_else(|| Instant::now() + Duration::from_millis(100));
+                let event = crossbeam_channel::select_biased! {
+                    recv(stop) -> _ => return,
+                    // Before the queues, so that no flood of messages stops the clock.
+                    recv(crossbeam_channel::at(deadline)) -> _ => Some(Event::Tick),
+                    recv(inner) -> event => event.ok(),
+                    recv(outer) -> event => event.ok(),
+                };
+                let Some(event) = event else { return };
+                next = step(&mut replica, event);
+            }
+        },
+    )
+}
+
+/// Makes each epoch's engine, which signs if this node's slot has a vote and it has the key.
+fn engines(shell: &Arc<Shell>) -> EngineFactory {
+    let (chain, parameters) = (shell.genesis.chain_id(), shell.genesis.consensus.clone());
+    let shell = shell.clone();
+    Box::new(move |setup, origin, recovered| {
+        let committee = Committee::of_epoch(setup).map_err(|error| error.to_string())?;
+        let signatures = lock(&shell.secrets).signatures(setup);
+        let config = EngineConfig {
+            chain,
+            committee,
+            index: shell.own,
+            parameters: parameters.clone(),
+            origin,
         };
-        // What was final before the stop is executed again before anything new.
-        for (block, certificate) in replay {
-            lock(&shell.provable).committed(&block.header);
-            let input = sequencing::Input::Committed {
-                blocks: vec![block],
-                certificate,
-            };
-            step(&mut replica, Event::Sequencing(input));
+        let signatures = Arc::new(signatures.map_err(|error| error.to_string())?);
+        Ok(Engine::new(config, signatures, Some(recovered)))
+    })
+}
+
+/// Finds an epoch's setup in a ledger, and puts its sealing key on the ring before anything may be
+/// sealed to it.
+fn setups(shell: &Arc<Shell>) -> SetupOf {
+    let shell = shell.clone();
+    Box::new(move |ledger: &Ledger, epoch| {
+        let setup = ledger.epoch_setup(epoch)?;
+        if let Err(error) = lock(&shell.secrets).take_up(setup, ledger) {
+            shell.stop(error.to_string());
+            return None;
         }
-        let mut next = step(&mut replica, Event::Start);
-        loop {
-            let deadline = next.unwrap_or_else(|| Instant::now() + Duration::from_millis(100));
-            let event = crossbeam_channel::select_biased! {
-                recv(stop) -> _ => return,
-                // Before the queues, so that no flood of messages stops the clock.
-                recv(crossbeam_channel::at(deadline)) -> _ => Some(Event::Tick),
-                recv(inner) -> event => event.ok(),
-                recv(outer) -> event => event.ok(),
-            };
-            let Some(event) = event else { return };
-            next = step(&mut replica, event);
-        }
-    }
+        Some(setup.clone())
+    })
 }
 
 /// Threads that decode what peers send and hand it to the core, one per class.
@@ -611,7 +667,7 @@ async fn follow_key_generations(shell: Arc<Shell>) {
         let followed = tokio::task::spawn_blocking(move || {
             let ledger = lock(&follower.ledger).clone();
             let committed = Height(follower.committed.load(Ordering::Relaxed));
-            lock(&follower.keys).follow(&ledger, committed)
+            lock(&follower.secrets).follow(&ledger, committed)
         });
         match followed.await {
             Ok(Ok(Some(op))) => shell.give(Event::Operate(Box::new(op))),

@@ -85,6 +85,13 @@ pub(crate) fn put(batch: &mut WriteBatch, record: &Record) {
             batch.put_value(Table::PendingBlocks, key, block.as_ref());
         }
         Record::Sequencing(write) => put_sequencing(batch, write),
+        Record::EpochChange(change) => {
+            batch.put_value(
+                Table::Epochs,
+                keys::epoch(change.setup.epoch),
+                change.as_ref(),
+            );
+        }
     }
 }
 

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use conclave_consensus::{self as agreement, ANCESTRY_BLOCKS, SafetyState};
+use conclave_consensus::{ANCESTRY_BLOCKS, SafetyState};
 use conclave_ledger::Ledger;
 use conclave_sequencer::{
     self as sequencing, Dispersal, LedgerReference, OutcomeRecord, ROOTS_KEPT, SNAPSHOT_BLOCKS,
 };
 use conclave_types::{
-    Batch, BatchRef, Block, CommitCertificate, Digest, Envelope, Genesis, Height, codec,
+    Batch, BatchRef, Block, CommitCertificate, Digest, Envelope, Epoch, EpochChange, Genesis,
+    Height, codec,
 };
 
+use crate::epochs::{self, IN_DOUBT, Resumed};
 use crate::records::{
     BlockRecord, RECORD_BYTES_MAX, SNAPSHOT_BYTES_MAX, STORED, SnapshotManifest, SnapshotRecord,
 };
@@ -35,8 +37,13 @@ pub enum RecoveryError {
 
 /// Everything that the cores start from.
 pub(crate) struct Recovered {
-    /// `None` without a safety state: the node never ran, or lost everything.
-    pub(crate) agreement: Option<agreement::Recovered>,
+    /// `None` without a safety state to go on from: the node never ran, or lost everything, or cannot
+    /// know what it signed.
+    pub(crate) agreement: Option<Resumed>,
+    /// The newest epoch that the store knows to have begun.
+    pub(crate) newest: Epoch,
+    /// All hand-overs that the store has, ascending.
+    pub(crate) changes: Vec<EpochChange>,
     pub(crate) sequencing: sequencing::Recovered,
     /// Final blocks after the ledger's height, to be executed again.
     pub(crate) replay: Vec<(Arc<Block>, CommitCertificate)>,
@@ -77,8 +84,11 @@ pub(crate) fn recover(snapshot: &Snapshot, genesis: &Genesis) -> Result<Recovere
         tip,
         committed,
     };
+    let changes: Vec<EpochChange> = values(snapshot, Table::Epochs)?;
     Ok(Recovered {
-        agreement: agreement(snapshot, committed)?,
+        newest: changes.last().map_or(Epoch(0), |change| change.setup.epoch),
+        agreement: agreement(snapshot, genesis, changes.clone(), committed)?,
+        changes,
         sequencing,
         replay,
     })
@@ -86,8 +96,10 @@ pub(crate) fn recover(snapshot: &Snapshot, genesis: &Genesis) -> Result<Recovere
 
 fn agreement(
     snapshot: &Snapshot,
+    genesis: &Genesis,
+    changes: Vec<EpochChange>,
     committed: Height,
-) -> Result<Option<agreement::Recovered>, RecoveryError> {
+) -> Result<Option<Resumed>, RecoveryError> {
     let safety: Option<SafetyState> = snapshot.get_value(Table::Safety, keys::SAFETY)?;
     let Some(safety) = safety else {
         // It is written before, or with, the first block.
@@ -96,6 +108,9 @@ fn agreement(
             _ => Err(damaged("the safety state is missing".into())),
         };
     };
+    if safety.abstain_through == IN_DOUBT {
+        return Ok(None);
+    }
     let first = committed.0.saturating_sub(ANCESTRY_BLOCKS as u64) + 1;
     let mut certificate = None;
     let mut headers = Vec::new();
@@ -104,12 +119,15 @@ fn agreement(
         headers.push(record.block.header);
         certificate = Some(record.certificate);
     }
-    Ok(Some(agreement::Recovered {
+    let stored = epochs::Stored {
+        changes,
         safety,
         committed: headers,
         certificate,
         blocks: values(snapshot, Table::PendingBlocks)?,
-    }))
+    };
+    let first = (genesis.first_epoch(), genesis.origin());
+    epochs::resume(first, stored).map(Some).map_err(damaged)
 }
 
 /// The ledger to go on from: the newest at or below the one that the last final header names, so

@@ -6,6 +6,7 @@
 //!          └──────────────────────────────────────────────────────────────────────┘
 //! ```
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -14,10 +15,11 @@ use conclave_consensus::{self as agreement, Engine, Evidence, Now, Step};
 use conclave_ledger::Ledger;
 use conclave_sequencer::{self as sequencing, Done, Fetch, Published, Refusal, Sequencer, Work};
 use conclave_types::{
-    Block, BlockId, CommitCertificate, Envelope, EnvelopeId, Epoch, Height, Manifest, Receipt,
-    SystemOp, ValidatorIndex,
+    Block, BlockId, CommitCertificate, Envelope, EnvelopeId, Epoch, EpochChange, Height, Manifest,
+    Receipt, SystemOp, ValidatorIndex,
 };
 
+use crate::epochs::{IN_DOUBT, Succession};
 use crate::operator::{Account, OWN_TICKET, Operator};
 use crate::reports::Reports;
 
@@ -64,6 +66,8 @@ pub enum Record {
     Agreement(agreement::Write),
     /// Of the sequencer.
     Sequencing(Box<sequencing::Write>),
+    /// The next epoch begins; written with its first safety state.
+    EpochChange(Box<EpochChange>),
 }
 
 /// What is to be done, in order.
@@ -113,6 +117,8 @@ pub enum Effect {
     /// Nothing will have to be opened any more under the key of this epoch or of an earlier one: its
     /// shares are to be erased.
     Retired(Epoch),
+    /// Agreement goes on with the next epoch's committee.
+    EpochBegan(Box<EpochChange>),
     /// Own submissions became final, each with the milliseconds since its admission.
     Finalised {
         height: Height,
@@ -133,6 +139,9 @@ pub enum Effect {
 /// A validator without its IO.
 pub struct Replica {
     engine: Engine,
+    succession: Succession,
+    /// What the sequencer said last of whether there is something to order.
+    pending: bool,
     sequencer: Sequencer,
     engine_wake: u64,
     sequencer_wake: u64,
@@ -151,17 +160,20 @@ enum Inner {
 }
 
 impl Replica {
-    /// Puts the two together. `initial` is what creating the sequencer asked for. Evidence against
-    /// validators, and this one's part in key generations, go to the ledger if there is an
-    /// `operator` to pay for them.
+    /// Puts the two together; `succession` makes the engines of later epochs. `initial` is what
+    /// creating the sequencer asked for. Evidence against validators, and this one's part in key
+    /// generations, go to the ledger if there is an `operator` to pay for them.
     pub fn new(
         engine: Engine,
+        succession: Succession,
         sequencer: Sequencer,
         initial: Vec<sequencing::Action>,
         operator: Option<Operator>,
     ) -> Self {
         Self {
             engine,
+            succession,
+            pending: false,
             sequencer,
             engine_wake: u64::MAX,
             sequencer_wake: u64::MAX,
@@ -193,6 +205,7 @@ impl Replica {
         let mut effects = Vec::new();
         match event {
             Event::Start => {
+                self.succession.prepare(self.sequencer.ledger());
                 inner.push_back(Inner::ToEngine(agreement::Input::Start));
                 let initial = std::mem::take(&mut self.initial);
                 self.sequenced(initial, &mut effects, &mut inner);
@@ -206,9 +219,7 @@ impl Replica {
             Event::Peer {
                 from,
                 message: PeerMessage::Agreement(message),
-            } => {
-                inner.push_back(Inner::ToEngine(message.into_input(from)));
-            }
+            } => self.heard(now, from, message, &mut effects, &mut inner),
             Event::Peer {
                 from,
                 message: PeerMessage::Sequencing(message),
@@ -222,7 +233,7 @@ impl Replica {
                 inner.push_back(Inner::ToSequencer(sequencing::Input::Done(done)));
             }
             Event::Sequencing(input) => inner.push_back(Inner::ToSequencer(input)),
-            Event::Agreement(input) => inner.push_back(Inner::ToEngine(*input)),
+            Event::Agreement(input) => self.to_engine(*input, &mut inner),
             Event::Operate(op) => {
                 let ledger = Arc::clone(self.sequencer.ledger());
                 self.operate(&op, &ledger, &mut inner);
@@ -239,16 +250,22 @@ impl Replica {
                 self.announced_wake = u64::MAX;
             }
         }
-        while let Some(next) = inner.pop_front() {
-            match next {
-                Inner::ToEngine(input) => {
-                    let step = self.engine.handle(Now(now), input);
-                    self.agreed(step, &mut effects, &mut inner);
+        loop {
+            while let Some(next) = inner.pop_front() {
+                match next {
+                    Inner::ToEngine(input) => {
+                        let step = self.engine.handle(Now(now), input);
+                        self.agreed(step, &mut effects, &mut inner);
+                    }
+                    Inner::ToSequencer(input) => {
+                        let actions = self.sequencer.handle(now, input);
+                        self.sequenced(actions, &mut effects, &mut inner);
+                    }
                 }
-                Inner::ToSequencer(input) => {
-                    let actions = self.sequencer.handle(now, input);
-                    self.sequenced(actions, &mut effects, &mut inner);
-                }
+            }
+            // Only now: the last block is among what the sequencer has written.
+            if !self.pass_epoch(&mut effects, &mut inner) {
+                break;
             }
         }
         let wake = self.engine_wake.min(self.sequencer_wake);
@@ -257,6 +274,106 @@ impl Replica {
             effects.push(Effect::WakeAt(wake));
         }
         effects
+    }
+
+    /// A message about agreement: to the engine if it is of its epoch.
+    fn heard(
+        &mut self,
+        now: u64,
+        from: ValidatorIndex,
+        message: agreement::Message,
+        effects: &mut Vec<Effect>,
+        inner: &mut VecDeque<Inner>,
+    ) {
+        let (epoch, current) = (message.epoch(), self.engine.epoch());
+        match epoch.cmp(&current) {
+            Ordering::Equal => inner.push_back(Inner::ToEngine(message.into_input(from))),
+            Ordering::Less => {
+                // A certificate of what is final asks for nothing: two that are done would never cease.
+                let asks = !matches!(message, agreement::Message::CommitCertificate(_));
+                if let Some(ended) = self.succession.before().cloned().filter(|_| asks) {
+                    let answer = agreement::Message::CommitCertificate(ended);
+                    effects.push(Effect::Send {
+                        to: from,
+                        message: PeerMessage::Agreement(answer),
+                    });
+                }
+            }
+            Ordering::Greater => {
+                if epoch == current.next() {
+                    self.succession.keep(from, message);
+                }
+                if self.succession.is_behind(now) {
+                    let height = self.engine.committed().0.next();
+                    effects.push(Effect::Sync { height, from });
+                }
+            }
+        }
+    }
+
+    /// Goes on with the next epoch's engine, once this one's is over and the ledger that its last
+    /// block names has been executed.
+    fn pass_epoch(&mut self, effects: &mut Vec<Effect>, inner: &mut VecDeque<Inner>) -> bool {
+        let Some((last, certificate)) = self.engine.ending() else {
+            return false;
+        };
+        let Some(setup) = self.succession.named_by(last, self.sequencer.ledger()) else {
+            return false;
+        };
+        let change = EpochChange {
+            last: last.clone(),
+            certificate: certificate.clone(),
+            setup,
+        };
+        let safety = self.succession.first_state(&self.engine, &change);
+        let origin = change.origin();
+        let recovered = agreement::Recovered {
+            safety: safety.clone(),
+            committed: Vec::new(),
+            certificate: None,
+            blocks: Vec::new(),
+        };
+        match self.succession.engine(&change.setup, origin, recovered) {
+            Ok(engine) => self.engine = engine,
+            Err(reason) => {
+                effects.push(Effect::Stop { reason });
+                return false;
+            }
+        }
+        self.engine_wake = u64::MAX;
+        let mut records = vec![Record::EpochChange(Box::new(change.clone()))];
+        let mut then = Vec::new();
+        if self.succession.may_write(&safety) {
+            if safety.abstain_through == IN_DOUBT {
+                then.push(in_doubt(origin.epoch));
+            }
+            let write = agreement::Write::Safety(Box::new(safety));
+            records.push(Record::Agreement(write));
+        }
+        effects.push(Effect::Durable { records, then });
+        let early = self.succession.pass(&change);
+        let setup = Arc::new(change.setup.clone());
+        inner.push_back(Inner::ToSequencer(sequencing::Input::Epoch(setup)));
+        effects.push(Effect::EpochBegan(Box::new(change)));
+        inner.push_back(Inner::ToEngine(agreement::Input::Start));
+        let pending = agreement::Input::PayloadPending(self.pending);
+        inner.push_back(Inner::ToEngine(pending));
+        for input in early {
+            self.to_engine(input, inner);
+        }
+        true
+    }
+
+    /// An input of agreement; verified blocks of a later epoch wait for the ones before them.
+    fn to_engine(&mut self, input: agreement::Input, inner: &mut VecDeque<Inner>) {
+        match &input {
+            agreement::Input::Synced { certificate, .. }
+                if certificate.epoch > self.engine.epoch() =>
+            {
+                self.succession.keep_range(input);
+            }
+            _ => inner.push_back(Inner::ToEngine(input)),
+        }
     }
 
     /// Routes a step of agreement. Whatever leaves this node leaves after the step's writes; what
@@ -344,7 +461,11 @@ impl Replica {
             }
         }
         if !step.writes.is_empty() || !then.is_empty() {
-            let records = step.writes.into_iter().map(Record::Agreement).collect();
+            let writes = step.writes.into_iter().filter(|write| match write {
+                agreement::Write::Safety(state) => self.succession.may_write(state),
+                agreement::Write::Block(_) => true,
+            });
+            let records = writes.map(Record::Agreement).collect();
             effects.push(Effect::Durable { records, then });
         }
     }
@@ -413,7 +534,7 @@ impl Replica {
                     time,
                     ledger_height,
                     ledger_root,
-                    ..
+                    next_epoch,
                 } => {
                     inner.push_back(Inner::ToEngine(agreement::Input::Payload {
                         view,
@@ -421,6 +542,7 @@ impl Replica {
                         time,
                         ledger_height,
                         ledger_root,
+                        next_epoch,
                     }));
                 }
                 Action::Checked { block, valid } => {
@@ -428,12 +550,14 @@ impl Replica {
                     inner.push_back(Inner::ToEngine(checked));
                 }
                 Action::PayloadPending(pending) => {
+                    self.pending = pending;
                     inner.push_back(Inner::ToEngine(agreement::Input::PayloadPending(pending)));
                 }
                 Action::Work(work) => effects.push(Effect::Work(work)),
                 Action::Batched(manifest) => effects.push(Effect::Batched(manifest)),
                 Action::Fetch(fetch) => effects.push(Effect::Fetch(fetch)),
                 Action::Executed(published) => {
+                    self.succession.prepare(&published.ledger);
                     self.report(&published.ledger, inner);
                     effects.push(Effect::Executed(published));
                 }
@@ -454,4 +578,13 @@ impl Replica {
             }
         }
     }
+}
+
+/// The validator lost its state in the last views of an epoch: it cannot know whether it had left it.
+fn in_doubt(epoch: Epoch) -> Effect {
+    let reason = format!(
+        "[CV-NODE-013] this validator lost its safety state at the end of an epoch and may have signed \
+         in epoch {epoch} before; start it again: it then asks the others where they stand"
+    );
+    Effect::Stop { reason }
 }

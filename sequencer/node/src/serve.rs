@@ -8,8 +8,8 @@ use conclave_crypto::Shard;
 use conclave_market::OrderedTransaction;
 use conclave_sequencer::{Dispersal, OpeningRecord};
 use conclave_types::{
-    Batch, BatchId, Block, BlockId, CommitCertificate, Height, Manifest, Range, ShareBundle,
-    ShareLane, codec, limits,
+    Batch, BatchId, Block, BlockId, CommitCertificate, Epoch, EpochChange, Height, Manifest, Range,
+    ShareBundle, ShareLane, codec, limits,
 };
 
 use crate::contents;
@@ -51,6 +51,8 @@ pub enum Request {
     Piece { height: Height, piece: u32 },
     /// The opened transactions of a range.
     Contents(Range),
+    /// How an epoch was handed over to.
+    EpochChange(Epoch),
 }
 
 /// Its answer; empty when the asked one does not have it.
@@ -73,6 +75,7 @@ pub enum Response {
     Piece(Option<Vec<u8>>),
     /// In order, each with its height; nothing if some are missing.
     Contents(Option<Vec<(Height, Vec<u8>)>>),
+    EpochChange(Option<Box<EpochChange>>),
 }
 
 /// Answers from the store.
@@ -120,6 +123,10 @@ pub(crate) fn answer(snapshot: &Snapshot, request: &Request) -> Result<Response,
             let found = found.map(|found| found.into_iter().map(pair).collect());
             Ok(Response::Contents(found))
         }
+        Request::EpochChange(epoch) => {
+            let found = snapshot.get_value(Table::Epochs, keys::epoch(*epoch))?;
+            Ok(Response::EpochChange(found))
+        }
     }
 }
 
@@ -163,7 +170,8 @@ fn find_block(snapshot: &Snapshot, id: BlockId) -> Result<Option<Block>, StoreEr
 
 /// Blocks up to the last one in reach that has a certificate of its own. A run of blocks without one
 /// is as long as the views in a row that lost their commit votes; it is never cut, or whoever is
-/// behind it could not pass.
+/// behind it could not pass. An answer ends with an epoch's last block at the latest, so one committee
+/// vouches for all of it.
 fn blocks(snapshot: &Snapshot, from: Height) -> Result<Response, StoreError> {
     let (mut blocks, mut certificate, mut certified, mut bytes) = (Vec::new(), None, 0, 0);
     for height in from.0..u64::MAX {
@@ -187,6 +195,12 @@ fn blocks(snapshot: &Snapshot, from: Height) -> Result<Response, StoreError> {
         if own {
             certified = blocks.len();
             certificate = Some(record.certificate);
+        }
+        if blocks
+            .last()
+            .is_some_and(|block| block.header.next_epoch.is_some())
+        {
+            break;
         }
     }
     blocks.truncate(certified);

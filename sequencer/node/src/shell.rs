@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_consensus as agreement;
-use conclave_crypto::{BlsCommittee, Committee};
+
 use conclave_ledger::{Ledger, LedgerEvent};
-use conclave_light::Verifier;
 use conclave_sequencer::{self as sequencing, Fetch, OpeningRecord, Refusal, Work};
 use conclave_types::{
     AccountId, BlockId, EnvelopeId, Genesis, Height, Manifest, Receipt, ShareLane, ValidatorIndex,
@@ -18,12 +17,13 @@ use conclave_types::{
 use tokio::sync::{oneshot, watch};
 
 use crate::backend::{Progress, ProverRecord};
+use crate::committees::Committees;
 use crate::download::Syncing;
-use crate::epoch_keys::EpochKeys;
 use crate::metrics::Metrics;
 use crate::provable::Provable;
 use crate::records;
 use crate::replica::{Effect, Event, PeerMessage, Record};
+use crate::secrets::Secrets;
 use crate::serve::{Request, Response};
 use crate::store::{Store, StoreWriter, Table, WriteBatch, keys};
 use crate::timeline::{self, Timeline};
@@ -65,9 +65,8 @@ pub(crate) struct Shell {
     /// The last final height, for asking what comes after it.
     pub(crate) committed: AtomicU64,
     pub(crate) fetching: Mutex<BTreeSet<Vec<u8>>>,
-    pub(crate) keys: Mutex<EpochKeys>,
-    pub(crate) committee: Committee,
-    pub(crate) signatures: Arc<BlsCommittee>,
+    pub(crate) secrets: Mutex<Secrets>,
+    pub(crate) committees: Committees,
     /// How far joining or catching up is, while it is going on.
     pub(crate) syncing: Mutex<Option<Syncing>>,
     /// Set until a node without a safety state knows what to begin from.
@@ -119,7 +118,7 @@ impl Shell {
             Effect::Batched(manifest) => self.batched(&manifest),
             Effect::Executed(published) => self.executed(*published),
             Effect::Retired(epoch) => {
-                if let Err(error) = lock(&self.keys).retire(epoch) {
+                if let Err(error) = lock(&self.secrets).retire(epoch) {
                     self.stop(error.to_string());
                 }
             }
@@ -130,6 +129,13 @@ impl Shell {
                 tracing::warn!(validator = validator.0, what, "a peer broke the protocol");
                 self.metrics.misbehaviour();
                 self.transport.punish(validator, &what);
+            }
+            Effect::EpochBegan(change) => {
+                let (epoch, height) = (change.setup.epoch.0, change.last.height.0);
+                tracing::info!(epoch, height, "the next epoch has begun");
+                if let Err(error) = self.committees.learn(&change) {
+                    self.stop(error.to_string());
+                }
             }
             Effect::Stop { reason } => self.stop(reason),
             Effect::WakeAt(_) => {}
@@ -369,15 +375,6 @@ impl Shell {
             shell.catch_up(height).await;
             None
         });
-    }
-
-    /// Checks certificates.
-    pub(crate) fn verifier(&self) -> Verifier<'_> {
-        Verifier {
-            chain: self.genesis.chain_id(),
-            committee: &self.committee,
-            signatures: &*self.signatures,
-        }
     }
 
     pub(crate) async fn ask(&self, peer: ValidatorIndex, request: Request) -> Option<Response> {

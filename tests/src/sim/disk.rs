@@ -6,18 +6,19 @@ use std::sync::Arc;
 use conclave_consensus::{self as agreement, ANCESTRY_BLOCKS, SafetyState};
 use conclave_crypto::Shard;
 use conclave_ledger::Ledger;
-use conclave_node::Record;
+use conclave_node::{Record, Resumed, Stored, resume};
 use conclave_sequencer::{
     self as sequencing, DeliveryRecord, Dispersal, LedgerReference, OpeningRecord, ROOTS_KEPT,
 };
 use conclave_types::{
     Batch, BatchId, BatchRef, Block, BlockId, CommitCertificate, Digest, Envelope, EnvelopeId,
-    Genesis, Height, Manifest, RollupId, ShareLane, ValidatorIndex,
+    Epoch, EpochChange, Genesis, Height, Manifest, RollupId, ShareLane, ValidatorIndex,
 };
 
 #[derive(Default)]
 pub(crate) struct Disk {
     safety: Option<SafetyState>,
+    changes: BTreeMap<Epoch, EpochChange>,
     pending_blocks: BTreeMap<(Height, BlockId), Arc<Block>>,
     blocks: BTreeMap<Height, (Arc<Block>, CommitCertificate)>,
     heights: BTreeMap<BlockId, Height>,
@@ -41,9 +42,11 @@ struct Snapshot {
 
 /// What a node starts from.
 pub(crate) struct Recovered {
-    pub(crate) agreement: Option<agreement::Recovered>,
+    pub(crate) agreement: Resumed,
     pub(crate) sequencing: sequencing::Recovered,
     pub(crate) replay: Vec<(Arc<Block>, CommitCertificate)>,
+    /// The hand-overs between epochs, ascending.
+    pub(crate) changes: Vec<EpochChange>,
 }
 
 impl Disk {
@@ -57,6 +60,10 @@ impl Disk {
                 self.pending_blocks.insert(key, block.clone());
             }
             Record::Sequencing(write) => self.apply_sequencing(write),
+            Record::EpochChange(change) => {
+                self.changes
+                    .insert(change.setup.epoch, change.as_ref().clone());
+            }
         }
     }
 
@@ -161,27 +168,26 @@ impl Disk {
             tip,
             committed,
         };
-        let agreement = (self.safety.is_some() || committed.0 > 0).then(|| {
-            let newest = self.blocks.values().rev().take(ANCESTRY_BLOCKS);
-            let mut headers: Vec<_> = newest.map(|(block, _)| block.header.clone()).collect();
-            headers.reverse();
-            agreement::Recovered {
-                safety: self
-                    .safety
-                    .clone()
-                    .unwrap_or_else(|| SafetyState::genesis(genesis.chain_id())),
-                committed: headers,
-                certificate: self
-                    .blocks
-                    .get(&committed)
-                    .map(|(_, certificate)| certificate.clone()),
-                blocks: self
-                    .pending_blocks
-                    .values()
-                    .map(|block| block.as_ref().clone())
-                    .collect(),
-            }
-        });
+        let newest = self.blocks.values().rev().take(ANCESTRY_BLOCKS);
+        let mut headers: Vec<_> = newest.map(|(block, _)| block.header.clone()).collect();
+        headers.reverse();
+        let certified = self.blocks.get(&committed);
+        let stored = Stored {
+            changes: self.changes.values().cloned().collect(),
+            safety: self
+                .safety
+                .clone()
+                .unwrap_or_else(|| SafetyState::origin(&genesis.origin())),
+            committed: headers,
+            certificate: certified.map(|(_, certificate)| certificate.clone()),
+            blocks: self
+                .pending_blocks
+                .values()
+                .map(|block| block.as_ref().clone())
+                .collect(),
+        };
+        let first = (genesis.first_epoch(), genesis.origin());
+        let agreement = resume(first, stored).expect("our own store");
         let replay = self
             .blocks
             .range(height.next()..)
@@ -191,6 +197,7 @@ impl Disk {
             agreement,
             sequencing,
             replay,
+            changes: self.changes.values().cloned().collect(),
         }
     }
 

@@ -7,7 +7,7 @@ use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{Coder, Committee, EdSecret, Signatures};
 use conclave_ledger::{Ledger, VoteKeys};
 use conclave_market::{ContentSource, OrderedTransaction, Verifier};
-use conclave_node::{Effect, Operator, Record, Replica};
+use conclave_node::{Effect, EngineFactory, Operator, Record, Replica, Succession};
 use conclave_seal::SealScheme;
 use conclave_sequencer::{self as sequencing, DeliveryRecord, Sequencer, Tools};
 use conclave_types::{Genesis, Height, Range, RollupId, ValidatorIndex};
@@ -111,7 +111,6 @@ impl Node {
     /// Starts the next incarnation from the disk; what must be executed again is returned.
     pub(crate) fn start(&mut self, genesis: &Genesis, now_ms: u64) -> Vec<sequencing::Input> {
         let recovered = self.disk.recover(genesis);
-        let committee = Committee::from_genesis(genesis).expect("a valid genesis");
         let contents = Arc::new(Contents::default());
         for ((rollup, height), record) in &self.disk.deliveries {
             contents.deliver(*rollup, *height, record);
@@ -126,17 +125,12 @@ impl Node {
             },
             coder: Coder::default(),
         };
-        let engine = Engine::new(
-            EngineConfig {
-                chain: genesis.chain_id(),
-                committee: committee.clone(),
-                index: self.identity.index,
-                parameters: genesis.consensus.clone(),
-                genesis_time: genesis.time,
-            },
-            self.identity.signatures.clone(),
-            recovered.agreement,
-        );
+        let resumed = recovered.agreement;
+        let setup_of = Box::new(|ledger: &Ledger, epoch| ledger.epoch_setup(epoch).cloned());
+        let succession = Succession::new(self.engines(genesis), setup_of, &resumed);
+        let engine = succession
+            .engine(&resumed.setup, resumed.origin, resumed.recovered)
+            .expect("our own setup");
         let receipts = EdSecret::from_seed(&self.identity.receipts);
         let account = EdSecret::from_seed(&self.identity.receipts);
         let operator = Operator {
@@ -144,11 +138,14 @@ impl Node {
             account: account.account(),
             sign: Box::new(move |message| account.sign(message)),
         };
+        let executed = recovered.sequencing.height;
+        let serving = conclave_node::serving(genesis, &recovered.changes, executed);
+        let (committees, epoch_first) = serving.expect("our own setups");
         let config = sequencing::Config {
             chain: genesis.chain_id(),
             index: self.identity.index,
-            committees: vec![Arc::new(committee)],
-            epoch_first: Height(1),
+            committees,
+            epoch_first,
             grace_blocks: genesis.consensus.grace_blocks,
             order_deadline_blocks: genesis.consensus.order_deadline_blocks,
             sign: Box::new(move |message| receipts.sign(message)),
@@ -156,10 +153,10 @@ impl Node {
         let ledger = recovered.sequencing.ledger.clone();
         let (sequencer, initial) = Sequencer::new(config, recovered.sequencing, now_ms);
         #[cfg(feature = "broken-rules")]
-        let (engine, sequencer) = self.without_rule(engine, sequencer);
+        let sequencer = self.without_rule(sequencer);
         self.incarnation += 1;
         self.up = Some(Up {
-            replica: Replica::new(engine, sequencer, initial, Some(operator)),
+            replica: Replica::new(engine, succession, sequencer, initial, Some(operator)),
             tools,
             contents,
             ledger,
@@ -167,22 +164,43 @@ impl Node {
             disk_free_us: 0,
             wake_ms: u64::MAX,
         });
-        let replay = recovered.replay.into_iter();
-        replay
-            .map(|(block, certificate)| sequencing::Input::Committed {
-                blocks: vec![block],
-                certificate,
-            })
-            .collect()
+        conclave_node::replayed(recovered.replay, &recovered.changes)
+    }
+
+    /// Makes the engine of each epoch: a slot keeps its key through all of them.
+    fn engines(&self, genesis: &Genesis) -> EngineFactory {
+        let (chain, parameters) = (genesis.chain_id(), genesis.consensus.clone());
+        let (index, signatures) = (self.identity.index, self.identity.signatures.clone());
+        #[cfg(feature = "broken-rules")]
+        let broken = self.broken;
+        Box::new(move |setup, origin, recovered| {
+            let config = EngineConfig {
+                chain,
+                committee: Committee::of_epoch(setup).map_err(|error| error.to_string())?,
+                index,
+                parameters: parameters.clone(),
+                origin,
+            };
+            let engine = Engine::new(config, signatures.clone(), Some(recovered));
+            #[cfg(feature = "broken-rules")]
+            let engine = without_rule(engine, broken);
+            Ok(engine)
+        })
     }
 
     #[cfg(feature = "broken-rules")]
-    fn without_rule(&self, mut engine: Engine, mut sequencer: Sequencer) -> (Engine, Sequencer) {
-        match self.broken {
-            Some(super::Broken::Agreement(rule)) => engine.break_rule(rule),
-            Some(super::Broken::EarlyShares) => sequencer.break_early_shares(),
-            None => {}
+    fn without_rule(&self, mut sequencer: Sequencer) -> Sequencer {
+        if let Some(super::Broken::EarlyShares) = self.broken {
+            sequencer.break_early_shares();
         }
-        (engine, sequencer)
+        sequencer
     }
+}
+
+#[cfg(feature = "broken-rules")]
+fn without_rule(mut engine: Engine, broken: Option<super::Broken>) -> Engine {
+    if let Some(super::Broken::Agreement(rule)) = broken {
+        engine.break_rule(rule);
+    }
+    engine
 }

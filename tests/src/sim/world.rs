@@ -458,7 +458,10 @@ impl World {
                 let at_us = at_us.saturating_mul(MS);
                 self.schedule(at_us, SimEvent::Tick { node, incarnation });
             }
-            Effect::Finalised { .. } | Effect::Batched(_) | Effect::Retired(_) => {}
+            Effect::Finalised { .. }
+            | Effect::Batched(_)
+            | Effect::EpochBegan(_)
+            | Effect::Retired(_) => {}
         }
         Ok(())
     }

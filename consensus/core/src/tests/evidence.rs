@@ -42,6 +42,7 @@ fn convicts(evidence: &Misbehaviour) -> Option<ValidatorIndex> {
         chain,
         committee: &committee,
         signatures: &Quick(ValidatorIndex(0)),
+        origin: None,
     };
     conclave_light::verify_misbehaviour(&verifier, evidence).ok()
 }

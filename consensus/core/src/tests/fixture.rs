@@ -91,7 +91,7 @@ pub(super) fn config(weights: &[u16], index: u16) -> EngineConfig {
         committee,
         index: ValidatorIndex(index),
         parameters: ConsensusParameters::default(),
-        genesis_time: BlockTime(0),
+        origin: Origin::genesis(chain, BlockTime(0)),
     }
 }
 
@@ -117,55 +117,69 @@ fn sum(parts: impl Iterator<Item = (u16, Digest)>) -> BlsSignature {
 }
 
 pub(super) fn sign(kind: VoteKind, header: &BlockHeader, signer: u16) -> BlsSignature {
-    let message = kind.message(chain(), Epoch(0), header.view, header.height, header.id());
+    sign_in(header.view, kind, header, signer)
+}
+
+fn sign_in(view: View, kind: VoteKind, header: &BlockHeader, signer: u16) -> BlsSignature {
+    let message = kind.message(chain(), header.epoch, view, header.height, header.id());
     Quick(ValidatorIndex(signer)).sign(&message)
 }
 
+pub(super) fn origin() -> Origin {
+    Origin::genesis(chain(), BlockTime(0))
+}
+
 pub(super) fn genesis_qc() -> QuorumCertificate {
-    QuorumCertificate::genesis(chain())
+    QuorumCertificate::origin(&origin())
+}
+
+/// The certificate of one view, which for an epoch's last block may be later than its own.
+fn aggregate(kind: VoteKind, block: &Block, view: View, signers: &[u16]) -> AggregateSignature {
+    let header = &block.header;
+    let message = kind.message(chain(), header.epoch, view, header.height, header.id());
+    AggregateSignature {
+        signers: set(signers),
+        signature: sum(signers.iter().map(|signer| (*signer, message))),
+    }
+}
+
+pub(super) fn qc_in(view: u64, block: &Block, signers: &[u16]) -> QuorumCertificate {
+    QuorumCertificate {
+        epoch: block.header.epoch,
+        view: View(view),
+        height: block.header.height,
+        block: block.id(),
+        aggregate: aggregate(VoteKind::Prepare, block, View(view), signers),
+    }
 }
 
 pub(super) fn qc_by(block: &Block, signers: &[u16]) -> QuorumCertificate {
-    let header = &block.header;
-    let (view, height, id) = (header.view, header.height, header.id());
-    let message = VoteKind::Prepare.message(chain(), Epoch(0), view, height, id);
-    QuorumCertificate {
-        epoch: Epoch(0),
-        view,
-        height,
-        block: id,
-        aggregate: AggregateSignature {
-            signers: set(signers),
-            signature: sum(signers.iter().map(|signer| (*signer, message))),
-        },
-    }
+    qc_in(block.header.view.0, block, signers)
 }
 
 pub(super) fn qc(block: &Block) -> QuorumCertificate {
     qc_by(block, &[1, 2, 3])
 }
 
-pub(super) fn cc(block: &Block) -> CommitCertificate {
-    let header = &block.header;
-    let (view, height, id) = (header.view, header.height, header.id());
-    let message = VoteKind::Commit.message(chain(), Epoch(0), view, height, id);
+pub(super) fn cc_in(view: u64, block: &Block) -> CommitCertificate {
     CommitCertificate {
-        epoch: Epoch(0),
-        view,
-        height,
-        block: id,
-        aggregate: AggregateSignature {
-            signers: set(&[1, 2, 3]),
-            signature: sum([1, 2, 3].into_iter().map(|signer| (signer, message))),
-        },
+        epoch: block.header.epoch,
+        view: View(view),
+        height: block.header.height,
+        block: block.id(),
+        aggregate: aggregate(VoteKind::Commit, block, View(view), &[1, 2, 3]),
     }
+}
+
+pub(super) fn cc(block: &Block) -> CommitCertificate {
+    cc_in(block.header.view.0, block)
 }
 
 /// By 1, 2 and 3, all of them with this highest certificate.
 pub(super) fn tc(view: u64, high_qc: &QuorumCertificate) -> TimeoutCertificate {
-    let message = Timeout::message(chain(), Epoch(0), View(view), high_qc.view);
+    let message = Timeout::message(chain(), high_qc.epoch, View(view), high_qc.view);
     TimeoutCertificate {
-        epoch: Epoch(0),
+        epoch: high_qc.epoch,
         view: View(view),
         high_qc: high_qc.clone(),
         groups: vec![(high_qc.view, set(&[1, 2, 3]))],
@@ -175,10 +189,10 @@ pub(super) fn tc(view: u64, high_qc: &QuorumCertificate) -> TimeoutCertificate {
 
 pub(super) fn timeout(entry: &Entry, high_qc: &QuorumCertificate, signer: u16) -> Timeout {
     let view = entry.enters();
-    let message = Timeout::message(chain(), Epoch(0), view, high_qc.view);
+    let message = Timeout::message(chain(), high_qc.epoch, view, high_qc.view);
     let signer = ValidatorIndex(signer);
     Timeout {
-        epoch: Epoch(0),
+        epoch: high_qc.epoch,
         view,
         high_qc: high_qc.clone(),
         entry: entry.clone(),
@@ -192,7 +206,7 @@ pub(super) fn block(view: u64, proposer: u16, justify: &QuorumCertificate) -> Bl
     Block {
         header: BlockHeader {
             chain: chain(),
-            epoch: Epoch(0),
+            epoch: justify.epoch,
             view: View(view),
             height: justify.height.next(),
             parent: justify.block,
@@ -206,6 +220,12 @@ pub(super) fn block(view: u64, proposer: u16, justify: &QuorumCertificate) -> Bl
         },
         batches: vec![],
     }
+}
+
+/// The same as its epoch's last block.
+pub(super) fn last(mut block: Block) -> Block {
+    block.header.next_epoch = Some(Digest([7; 32]));
+    block
 }
 
 /// A batch that nobody checks the certificate of.
@@ -256,9 +276,13 @@ impl Node {
     }
 
     pub(super) fn recovered(recovered: Option<Recovered>) -> Self {
-        let signatures = Arc::new(Quick(ValidatorIndex(0)));
+        Self::configured(config(&[1; 4], 0), recovered)
+    }
+
+    pub(super) fn configured(config: EngineConfig, recovered: Option<Recovered>) -> Self {
+        let signatures = Arc::new(Quick(config.index));
         Self {
-            engine: Engine::new(config(&[1; 4], 0), signatures, recovered),
+            engine: Engine::new(config, signatures, recovered),
             now: 0,
         }
     }
@@ -299,14 +323,37 @@ impl Node {
         self.input(Input::Proposal { from, proposal })
     }
 
+    /// The epoch's last block once more, by the leader of the view after the certificates'.
+    pub(super) fn propose_again(
+        &mut self,
+        from: u16,
+        block: &Block,
+        justify: &QuorumCertificate,
+        timeout: Option<TimeoutCertificate>,
+    ) -> Vec<String> {
+        let mut proposal = Box::new(Proposal {
+            block: block.clone(),
+            justify: justify.clone(),
+            timeout,
+            signature: BlsSignature([0; 48]),
+        });
+        proposal.signature = sign_in(proposal.view(), VoteKind::Prepare, &block.header, from);
+        let from = ValidatorIndex(from);
+        self.input(Input::Proposal { from, proposal })
+    }
+
     pub(super) fn checked(&mut self, block: &Block) -> Vec<String> {
         let block = block.id();
         self.input(Input::ProposalChecked { block, valid: true })
     }
 
     pub(super) fn prepare_vote(&mut self, block: &Block, signer: u16) -> Vec<String> {
-        let signature = sign(VoteKind::Prepare, &block.header, signer);
-        self.prepare_vote_with(block, signer, signature)
+        self.prepare_vote_in(block.header.view.0, block, signer)
+    }
+
+    pub(super) fn prepare_vote_in(&mut self, view: u64, block: &Block, signer: u16) -> Vec<String> {
+        let signature = sign_in(View(view), VoteKind::Prepare, &block.header, signer);
+        self.give_prepare(View(view), block, signer, signature)
     }
 
     pub(super) fn prepare_vote_with(
@@ -315,10 +362,20 @@ impl Node {
         signer: u16,
         signature: BlsSignature,
     ) -> Vec<String> {
+        self.give_prepare(block.header.view, block, signer, signature)
+    }
+
+    fn give_prepare(
+        &mut self,
+        view: View,
+        block: &Block,
+        signer: u16,
+        signature: BlsSignature,
+    ) -> Vec<String> {
         let from = ValidatorIndex(signer);
         let vote = PrepareVote {
-            epoch: Epoch(0),
-            view: block.header.view,
+            epoch: block.header.epoch,
+            view,
             height: block.header.height,
             block: block.id(),
             signer: from,
@@ -328,14 +385,18 @@ impl Node {
     }
 
     pub(super) fn commit_vote(&mut self, block: &Block, signer: u16) -> Vec<String> {
+        self.commit_vote_in(block.header.view.0, block, signer)
+    }
+
+    pub(super) fn commit_vote_in(&mut self, view: u64, block: &Block, signer: u16) -> Vec<String> {
         let from = ValidatorIndex(signer);
         let vote = CommitVote {
-            epoch: Epoch(0),
-            view: block.header.view,
+            epoch: block.header.epoch,
+            view: View(view),
             height: block.header.height,
             block: block.id(),
             signer: from,
-            signature: sign(VoteKind::Commit, &block.header, signer),
+            signature: sign_in(View(view), VoteKind::Commit, &block.header, signer),
         };
         self.input(Input::CommitVote { from, vote })
     }
@@ -463,8 +524,11 @@ fn show_message(message: &Message) -> String {
             } else {
                 "QC"
             };
-            let header = &proposal.block.header;
-            format!("proposal {} on {} by {by}", header.view, header.parent_view)
+            let (header, view) = (&proposal.block.header, proposal.view());
+            match proposal.is_repeated() {
+                true => format!("proposal {} again in {view} by {by}", header.view),
+                false => format!("proposal {view} on {} by {by}", header.parent_view),
+            }
         }
         Message::PrepareVote(vote) => format!("prepare {}", vote.view),
         Message::CommitVote(vote) => format!("commit {}", vote.view),

@@ -29,7 +29,7 @@ fn four_real_keys_commit_and_a_client_verifies_the_certificate() {
             committee: committee.clone(),
             index: ValidatorIndex(index),
             parameters: genesis.consensus.clone(),
-            genesis_time: genesis.time,
+            origin: genesis.origin(),
         };
         Engine::new(config, Arc::new(signatures) as Arc<dyn Signatures>, None)
     };
@@ -61,6 +61,7 @@ fn four_real_keys_commit_and_a_client_verifies_the_certificate() {
                         time: BlockTime(now),
                         ledger_height: Height(0),
                         ledger_root: Digest::ZERO,
+                        next_epoch: None,
                     };
                     queue.push_back((place, payload));
                 }
@@ -89,6 +90,7 @@ fn four_real_keys_commit_and_a_client_verifies_the_certificate() {
         chain,
         committee: &committee,
         signatures: &verifier,
+        origin: None,
     };
     for (blocks, certificate) in committed {
         assert_eq!(client.commit(&certificate), Ok(()));

@@ -26,6 +26,7 @@ fn payload(view: u64, batches: Vec<BatchRef>, time: u64) -> Input {
         time: BlockTime(time),
         ledger_height: Height(0),
         ledger_root: Digest::ZERO,
+        next_epoch: None,
     }
 }
 

@@ -138,6 +138,7 @@ impl Local {
                     time: BlockTime(view.0),
                     ledger_height: Height(0),
                     ledger_root: Digest::ZERO,
+                    next_epoch: None,
                 });
             }
             Action::CheckProposal { block, .. } => {
@@ -396,7 +397,7 @@ impl Model for Committee {
                         safety: local
                             .safety
                             .clone()
-                            .unwrap_or_else(|| SafetyState::genesis(chain())),
+                            .unwrap_or_else(|| SafetyState::origin(&origin())),
                         committed: local.chain.iter().map(|(h, _)| h.clone()).collect(),
                         certificate: local.chain.last().map(|(_, cc)| cc.clone()),
                         blocks: local.blocks.values().cloned().collect(),

@@ -317,9 +317,9 @@ impl World {
     /// Starts a node without a safety state if enough others have said where they stand.
     fn try_begin(&mut self, place: usize) {
         let peer = &mut self.peers[place];
-        let (chain, committee) = committee(&[1; 4]);
+        let (_, committee) = committee(&[1; 4]);
         if peer.engine.is_none()
-            && let Some(state) = rejoin(chain, &committee, peer.index, &peer.answers, false)
+            && let Some(state) = rejoin(&origin(), &committee, peer.index, &peer.answers, false)
         {
             peer.disk.safety = Some(state);
             self.resume(place);
@@ -332,7 +332,7 @@ impl World {
         // A node can have synced blocks without ever having signed anything.
         let safety = peer.disk.safety.clone();
         let recovered = Some(Recovered {
-            safety: safety.unwrap_or_else(|| SafetyState::genesis(chain())),
+            safety: safety.unwrap_or_else(|| SafetyState::origin(&origin())),
             committed: peer.disk.chain[skip..]
                 .iter()
                 .map(|(block, _)| block.header.clone())
@@ -570,6 +570,7 @@ impl World {
             time: BlockTime(self.now),
             ledger_height: Height(0),
             ledger_root: Digest::ZERO,
+            next_epoch: None,
         }
     }
 

@@ -96,6 +96,7 @@ impl Large {
                     time: BlockTime(self.now),
                     ledger_height: Height(0),
                     ledger_root: Digest::ZERO,
+                    next_epoch: None,
                 };
                 self.at(self.now, place, payload);
             }

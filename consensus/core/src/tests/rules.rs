@@ -5,7 +5,7 @@ use std::sync::Arc;
 use conclave_types::*;
 
 use super::fixture::*;
-use crate::safety::Safety;
+use crate::safety::{Justification, Safety};
 use crate::*;
 
 #[test]
@@ -168,39 +168,52 @@ fn rule_2_a_lost_view_is_followed_on_the_highest_certificate_of_its_quorum() {
     malformed(&block(1, 1, &high), &high, None);
 }
 
+fn prepare(
+    safety: &mut Safety,
+    header: &BlockHeader,
+    justify: &QuorumCertificate,
+) -> Option<PrepareVote> {
+    let justification = Justification {
+        justify,
+        timeout: None,
+        after_last: false,
+    };
+    safety.prepare(header, &justification)
+}
+
 #[test]
 fn rule_2_in_the_safety_file_alone() {
     let blocks = chain_of(3);
     let enter = |view: usize| {
         let signatures = Arc::new(Quick(ValidatorIndex(0)));
-        let state = SafetyState::genesis(chain());
-        let mut safety = Safety::new(chain(), Epoch(0), ValidatorIndex(0), signatures, state);
+        let state = SafetyState::origin(&origin());
+        let mut safety = Safety::new(&config(&[1; 4], 0), signatures, state);
         safety.enter(Entry::Quorum(qc(&blocks[view - 2])));
         safety
     };
     let (header, justify) = (&blocks[2].header, qc(&blocks[1]));
-    assert!(enter(3).prepare(header, &justify, None).is_some());
+    assert!(prepare(&mut enter(3), header, &justify).is_some());
     assert_eq!(
-        enter(2).prepare(header, &justify, None),
+        prepare(&mut enter(2), header, &justify),
         None,
         "a view ahead"
     );
     assert_eq!(
-        enter(4).prepare(header, &justify, None),
+        prepare(&mut enter(4), header, &justify),
         None,
         "a view behind"
     );
     assert_eq!(
-        enter(3).prepare(header, &qc(&blocks[0]), None),
+        prepare(&mut enter(3), header, &qc(&blocks[0])),
         None,
         "not its parent"
     );
     let mut gave_up = enter(3);
     assert!(gave_up.time_out().is_some());
-    assert_eq!(gave_up.prepare(header, &justify, None), None);
+    assert_eq!(prepare(&mut gave_up, header, &justify), None);
     let mut voted = enter(3);
-    assert!(voted.prepare(header, &justify, None).is_some());
-    assert_eq!(voted.prepare(header, &justify, None), None);
+    assert!(prepare(&mut voted, header, &justify).is_some());
+    assert_eq!(prepare(&mut voted, header, &justify), None);
 }
 
 /// A validator forms the QC of view 5 alone, sends its commit vote and loses its disk; the rest
@@ -209,10 +222,10 @@ fn rule_2_in_the_safety_file_alone() {
 #[test]
 fn after_a_lost_state_no_timeout_contradicts_what_was_forgotten() {
     let blocks = chain_of(8);
-    let mut state = SafetyState::genesis(chain());
+    let mut state = SafetyState::origin(&origin());
     state.abstain_through = View(6);
     let signatures = Arc::new(Quick(ValidatorIndex(0)));
-    let mut safety = Safety::new(chain(), Epoch(0), ValidatorIndex(0), signatures, state);
+    let mut safety = Safety::new(&config(&[1; 4], 0), signatures, state);
     safety.observe(&qc(&blocks[3]));
     safety.enter(Entry::Timeout(tc(8, &qc(&blocks[3]))));
     assert_eq!(safety.time_out(), None);
@@ -274,8 +287,8 @@ fn rule_4_no_commit_vote_after_a_timeout_of_the_view_or_a_later_one() {
 fn rule_4_no_timeout_of_a_view_at_or_before_a_commit_vote() {
     let blocks = chain_of(3);
     let signatures = Arc::new(Quick(ValidatorIndex(0)));
-    let state = SafetyState::genesis(chain());
-    let mut safety = Safety::new(chain(), Epoch(0), ValidatorIndex(0), signatures, state);
+    let state = SafetyState::origin(&origin());
+    let mut safety = Safety::new(&config(&[1; 4], 0), signatures, state);
     assert!(safety.commit(&qc(&blocks[0])).is_some());
     // Still in view 1: only a lost write could lead here, and even then the file says no.
     assert_eq!(safety.time_out(), None);

@@ -239,6 +239,7 @@ impl Auditor {
             chain: self.chain,
             committee: &self.committee,
             signatures: &self.signatures,
+            origin: None,
         };
         verifier
             .commit(&certificate)

@@ -1,6 +1,6 @@
 //! Typed keys. All are big-endian, so that their byte order is the order of their numbers.
 
-use conclave_types::{Height, LaneKind, RollupId, ShareLane, TxIndex};
+use conclave_types::{Epoch, Height, LaneKind, RollupId, ShareLane, TxIndex};
 
 /// The one key of [`Table::Safety`](super::Table::Safety).
 pub const SAFETY: &[u8] = b"state";
@@ -8,6 +8,11 @@ pub const SAFETY: &[u8] = b"state";
 /// By height: 8 bytes.
 pub fn height(height: Height) -> [u8; 8] {
     height.0.to_be_bytes()
+}
+
+/// By epoch: 8 bytes.
+pub fn epoch(epoch: Epoch) -> [u8; 8] {
+    epoch.0.to_be_bytes()
 }
 
 /// The height of a key that starts with one, as those of [`height`], [`height_lane`] and

@@ -29,6 +29,9 @@ tables! {
     Blocks = "blocks";
     /// Height of a committed block, by block id.
     BlockHeights = "block-heights";
+    /// How an epoch was handed over to: last header and certificate of the one before, and its setup,
+    /// by epoch.
+    Epochs = "epochs";
     /// Blocks not committed yet, by height and block id.
     PendingBlocks = "pending-blocks";
     /// Manifest and own shards of a batch, by batch id.

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! ledger ─▶ follow ─▶ seed, kept before anything is said ─▶ what to post
-//!             │
-//!             └─ key ready ─▶ take_up ─▶ shares, kept; seed, destroyed ─▶ keyring
-//!                                        shares, destroyed ◀─ retire
+//!    │
+//!    └─ key ready ─▶ take_up ─▶ shares, kept; seed, destroyed ─▶ keyring
+//!                               shares, destroyed ◀─ retire
 //! ```
 
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ const BEHIND_BLOCKS: u64 = 32;
 
 /// Keys that cannot be kept, read or used.
 #[derive(Debug, thiserror::Error)]
-pub enum EpochKeysError {
+pub enum SecretsError {
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// A sealing key that is no key, or shares that are not ours.
@@ -73,7 +73,7 @@ pub struct GenesisShares {
     pub file: Option<PathBuf>,
 }
 
-pub(crate) struct EpochKeys {
+pub(crate) struct Secrets {
     own: ValidatorIndex,
     vault: Vault,
     keyring: Arc<Keyring>,
@@ -86,7 +86,7 @@ pub(crate) struct EpochKeys {
     said: Option<Said>,
 }
 
-impl EpochKeys {
+impl Secrets {
     pub(crate) fn new(
         own: ValidatorIndex,
         vault: Vault,
@@ -115,7 +115,7 @@ impl EpochKeys {
     }
 
     /// Takes up the keys that a ledger, the newest one that is known at a start, still needs.
-    pub(crate) fn recover(&mut self, ledger: &Ledger) -> Result<(), EpochKeysError> {
+    pub(crate) fn recover(&mut self, ledger: &Ledger) -> Result<(), SecretsError> {
         let oldest = ledger.epoch().0.saturating_sub(EPOCHS_BACK);
         for epoch in (oldest..=ledger.epoch().0 + 1).map(Epoch) {
             if let Some(setup) = ledger.epoch_setup(epoch) {
@@ -125,19 +125,14 @@ impl EpochKeys {
         Ok(())
     }
 
-    /// Looks at a newly executed ledger: takes up the next epoch's key once it is there, and says
-    /// what this validator has to post until then. Blocks are final up to `committed`; what a node
-    /// that is far behind would say has long been said.
+    /// What this validator has to post in the key generation of a newly executed ledger. Blocks are
+    /// final up to `committed`; what a node that is far behind would say has long been said.
     pub(crate) fn follow(
         &mut self,
         ledger: &Ledger,
         committed: Height,
-    ) -> Result<Option<SystemOp>, EpochKeysError> {
+    ) -> Result<Option<SystemOp>, SecretsError> {
         let next = ledger.epoch().next();
-        if let Some(setup) = ledger.epoch_setup(next) {
-            self.take_up(setup, ledger)?;
-            return Ok(None);
-        }
         let behind = committed.0 > ledger.height().0 + BEHIND_BLOCKS;
         match ledger.key_generation() {
             Some(view) if view.round().epoch() == next && !behind => {
@@ -152,7 +147,7 @@ impl EpochKeys {
         &mut self,
         setup: &EpochSetup,
         ledger: &Ledger,
-    ) -> Result<(), EpochKeysError> {
+    ) -> Result<(), SecretsError> {
         let epoch = setup.epoch;
         if self.held.contains(&epoch) {
             return Ok(());
@@ -163,7 +158,7 @@ impl EpochKeys {
         let retired = self.vault.retired()? >= Some(epoch);
         if shares.is_none() && weight.unwrap_or(0) > 0 && !retired {
             if epoch == Epoch(0) {
-                return Err(EpochKeysError::NoShares);
+                return Err(SecretsError::NoShares);
             }
             tracing::error!(
                 epoch = epoch.0,
@@ -181,7 +176,7 @@ impl EpochKeys {
     }
 
     /// Checks and makes votes of an epoch's committee.
-    pub(crate) fn signatures(&self, setup: &EpochSetup) -> Result<BlsCommittee, EpochKeysError> {
+    pub(crate) fn signatures(&self, setup: &EpochSetup) -> Result<BlsCommittee, SecretsError> {
         let own = setup.validators.get(usize::from(self.own.0));
         let secret = own.filter(|own| own.weight > 0).and_then(|own| {
             let mut secrets = self.votes.iter();
@@ -202,7 +197,7 @@ impl EpochKeys {
     }
 
     /// Takes the keys of an epoch and of all before off the ring, and destroys the shares.
-    pub(crate) fn retire(&mut self, through: Epoch) -> Result<(), EpochKeysError> {
+    pub(crate) fn retire(&mut self, through: Epoch) -> Result<(), SecretsError> {
         self.keyring.retire(through);
         self.vault.retire(through)?;
         self.held.retain(|epoch| *epoch > through);
@@ -214,7 +209,7 @@ impl EpochKeys {
             }
         }
         if let Some(path) = self.genesis_file.take() {
-            vault::destroy(&path).map_err(|source| EpochKeysError::Destroy { path, source })?;
+            vault::destroy(&path).map_err(|source| SecretsError::Destroy { path, source })?;
         }
         Ok(())
     }
@@ -225,7 +220,7 @@ impl EpochKeys {
         &mut self,
         setup: &EpochSetup,
         ledger: &Ledger,
-    ) -> Result<Option<KeyShares>, EpochKeysError> {
+    ) -> Result<Option<KeyShares>, SecretsError> {
         if setup.epoch == Epoch(0) {
             return Ok(self.genesis.take());
         }
@@ -257,7 +252,7 @@ impl EpochKeys {
         &mut self,
         view: &KeyGenerationView<'_>,
         height: Height,
-    ) -> Result<Option<SystemOp>, EpochKeysError> {
+    ) -> Result<Option<SystemOp>, SecretsError> {
         let (epoch, attempt) = (view.round().epoch(), view.round().attempt());
         let board = view.board();
         let phase = board.phase();
@@ -297,7 +292,7 @@ impl EpochKeys {
         Ok(Some(SystemOp::KeyGeneration(Box::new(post))))
     }
 
-    fn seed(&self, epoch: Epoch) -> Result<Option<Zeroizing<[u8; 32]>>, EpochKeysError> {
+    fn seed(&self, epoch: Epoch) -> Result<Option<Zeroizing<[u8; 32]>>, SecretsError> {
         let Some(kept) = self.vault.read(&seed_of(epoch))? else {
             return Ok(None);
         };
