@@ -16,9 +16,9 @@ use conclave_node::{GenesisShares, Node, NodeConfig, NodeError, NodeHandle, Node
 use conclave_seal::{Ceremony, KeyGeneration, KeyShares};
 use conclave_types::{
     Allocation, Amount, BlockTime, Bucket, ConsensusParameters, Digest, Envelope, EnvelopeCore,
-    EnvelopeId, Epoch, Genesis, Height, ProgramVersion, ProofPolicy, ProofSystem, ReleaseRule,
-    RollupConfig, RollupId, Sequence, StateRoot, Statement, SystemOp, ValidatorIndex,
-    ValidatorInfo, codec,
+    EnvelopeId, Epoch, EpochSetup, Genesis, Height, Point, ProgramVersion, ProofPolicy,
+    ProofSystem, ReleaseRule, RollupConfig, RollupId, Sequence, StateRoot, Statement, SystemOp,
+    ValidatorIndex, ValidatorInfo, codec,
 };
 use rand_core::OsRng;
 use tempfile::TempDir;
@@ -64,6 +64,8 @@ pub(crate) struct Network {
     pub(crate) genesis: Genesis,
     pub(crate) payer: EdSecret,
     sequence: u64,
+    /// What envelopes are sealed to.
+    key: (Epoch, Point),
     members: Vec<Member>,
     _dir: TempDir,
 }
@@ -159,6 +161,7 @@ impl Network {
             data_dir: dir.path().join(format!("node-{index}")),
         });
         Self {
+            key: (Epoch(0), genesis.sealing.key),
             genesis,
             payer,
             sequence: 0,
@@ -179,7 +182,7 @@ impl Network {
                     shares: KeyShares::decode(&member.shares).expect("shares"),
                     file: None,
                 }),
-                directory: member.data_dir.with_extension("keys"),
+                directory: self.keys_dir(index),
                 account: Some(EdSecret::from_seed(&member.transport)),
             },
             data_dir: member.data_dir.clone(),
@@ -236,11 +239,30 @@ impl Network {
         &self.members[index].data_dir
     }
 
+    /// From now on envelopes are sealed to this epoch's key.
+    pub(crate) fn seal_to(&mut self, setup: &EpochSetup) {
+        self.key = (setup.epoch, setup.sealing.key);
+    }
+
+    /// The names of a node's secrets of later epochs.
+    pub(crate) fn secrets(&self, index: usize) -> Vec<String> {
+        let directory = self.keys_dir(index).join("secrets");
+        let entries = std::fs::read_dir(directory).expect("the vault");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let keys = paths.filter(|path| path.extension().is_some_and(|end| end == "key"));
+        keys.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+            .collect()
+    }
+
+    fn keys_dir(&self, index: usize) -> PathBuf {
+        self.members[index].data_dir.with_extension("keys")
+    }
+
     fn core(&mut self, rollup: RollupId, height: Height) -> EnvelopeCore {
         self.sequence += 1;
         EnvelopeCore {
             chain: self.genesis.chain_id(),
-            epoch: Epoch(0),
+            epoch: self.key.0,
             rollup,
             payer: self.payer.account(),
             sequence: Sequence(self.sequence),
@@ -262,7 +284,7 @@ impl Network {
         let plaintext = conclave_types::encode_transactions(transactions).expect("fits");
         let mut core = self.core(rollup, Height(0));
         core.bucket = conclave_seal::bucket_for(plaintext.len()).expect("fits");
-        let key = self.genesis.sealing.key;
+        let key = self.key.1;
         conclave_seal::seal(&key, core, &plaintext, &mut OsRng, |digest| {
             self.payer.sign(digest)
         })
