@@ -4,13 +4,13 @@ use bincode::Encode;
 use conclave_ledger::Ledger;
 use conclave_market::{Auction, BidVerdict, OpenedBid, Phase, Prover, Stage};
 use conclave_sdk::api::{
-    AccountView, AuctionView, BatchView, BidView, BlockView, CommitteeView, DeliveryView, FeeQuote,
-    LedgerProofView, LinkView, LinksView, ProvenEntryView, ProverView, ReceiptView, RollupView,
-    TotalsView, ValidatorView,
+    AccountView, AuctionView, BatchView, BidView, BlockView, CommitteeView, DeliveryView,
+    EpochChangeView, FeeQuote, LedgerProofView, LinkView, LinksView, ProvenEntryView, ProverView,
+    ReceiptView, RollupView, TotalsView, ValidatorView,
 };
 use conclave_types::{
-    AccountId, Amount, BatchRef, Digest, Genesis, Height, MarketParameters, ProofPolicy, Receipt,
-    RollupId, ThresholdError, TxIndex, ValidatorIndex, ValidatorInfo, codec,
+    AccountId, Amount, BatchRef, Digest, EpochChange, Genesis, Height, MarketParameters,
+    ProofPolicy, Receipt, RollupId, ThresholdError, TxIndex, ValidatorIndex, ValidatorInfo, codec,
 };
 
 use super::market::AuctionState;
@@ -99,6 +99,15 @@ fn batch(batch: &BatchRef) -> BatchView {
         id: batch.header.id().to_string(),
         author: batch.header.author.0,
         envelopes: batch.header.envelopes(),
+    }
+}
+
+/// How an epoch was handed over to.
+pub(super) fn epoch_change(change: &EpochChange) -> EpochChangeView {
+    EpochChangeView {
+        epoch: change.setup.epoch.0,
+        height: change.last.height.0,
+        change: hex::encode(codec::encode(change)),
     }
 }
 
