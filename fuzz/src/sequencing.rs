@@ -288,6 +288,7 @@ impl Network {
                 id,
                 holders,
                 needed,
+                ..
             }) => {
                 let held = self.shards.get(&id).into_iter().flatten();
                 let held = held.filter(|(holder, _)| holders.contains(**holder));

@@ -150,7 +150,7 @@ impl Shared {
         let id = envelope.header.id();
         let view = self.nodes[node].submit(&envelope).await.ok()?;
         let (genesis, chain) = (self.gateway.genesis(), self.gateway.chain());
-        let receipt = verify_receipt(genesis, chain, id, &view).ok()?;
+        let receipt = verify_receipt(&genesis.first_epoch(), chain, id, &view).ok()?;
         let at_ms = Instant::now()
             .saturating_duration_since(self.start)
             .as_millis() as u64;

@@ -121,7 +121,8 @@ impl Sender {
             return false;
         };
         let (genesis, chain) = (self.gateway.genesis(), self.gateway.chain());
-        let receipt = verify_receipt(genesis, chain, id, &view).expect("a valid receipt");
+        let receipt =
+            verify_receipt(&genesis.first_epoch(), chain, id, &view).expect("a valid receipt");
         assert_eq!(receipt.validator.0, node);
         let acknowledged = Acknowledged {
             by: node,

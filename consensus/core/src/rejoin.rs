@@ -28,7 +28,8 @@
 //! had sent commit votes for b in some view v, so one of them answers and shows v+1 or a later view,
 //! and b was first proposed in view v or an earlier one. So a last block that was first proposed past
 //! the bound shows that nothing was forgotten in the next epoch ([`SafetyState::may_have_left`]);
-//! after any other one the validator must ask again where the others stand, in the next epoch.
+//! after any other one the validator must ask again where the others stand, in the next epoch. So it
+//! counts among the f that may fail until a block that was proposed past the bound is final to it.
 
 use std::collections::BTreeMap;
 

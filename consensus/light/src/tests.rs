@@ -9,9 +9,11 @@ use rand_core::SeedableRng;
 
 use crate::*;
 
+mod epochs;
 mod misbehaviour;
 
 struct Fixture {
+    genesis: Genesis,
     chain: ChainId,
     committee: Committee,
     bls: BlsCommittee,
@@ -54,7 +56,16 @@ impl Fixture {
             committee: Committee::from_genesis(&genesis).expect("3f+1"),
             bls: BlsCommittee::verifier(&genesis.validators).expect("valid keys"),
             secrets,
+            genesis,
         }
+    }
+
+    fn validators(&self) -> Vec<ValidatorInfo> {
+        self.genesis.validators.clone()
+    }
+
+    fn sealing(&self) -> SealingKey {
+        self.genesis.sealing.clone()
     }
 
     fn origin(&self) -> Origin {

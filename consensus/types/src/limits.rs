@@ -27,6 +27,9 @@ pub const PROPOSAL_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Bytes of one consensus vote, timeout or certificate: a timeout carries up to two certificates,
 /// one with up to 256 groups of signers.
 pub const VOTE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the hand-over to an epoch: up to 256 validators with keys, names and addresses, a key
+/// share's point for each unit of weight, a header and a certificate.
+pub const EPOCH_CHANGE_BYTES_MAX: usize = 512 * 1024;
 /// Milliseconds a block's time may be ahead of the voter's clock.
 pub const BLOCK_TIME_AHEAD_MS_MAX: u64 = 250;
 /// Blocks between the newest block and the ledger root a header names, before proposing waits:

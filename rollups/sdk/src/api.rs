@@ -179,6 +179,18 @@ pub struct BlockView {
     pub certificate: String,
 }
 
+/// How one epoch handed over to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EpochChangeView {
+    /// The epoch that begins.
+    pub epoch: u64,
+    /// The height of the last block of the epoch before; the new one begins with the next.
+    pub height: u64,
+    /// The canonical encoding of that block's header, its commit certificate, and the setup that it
+    /// names: validators and sealing key.
+    pub change: String,
+}
+
 /// A batch as a block refers to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BatchView {

@@ -11,15 +11,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use conclave_crypto::{EdSecret, ed};
+use conclave_light::EpochError;
 use conclave_seal::{SealError, bucket_for, plain, seal};
 use conclave_types::{
     AccountId, Amount, AuctionId, Bid, Bucket, ChainId, Envelope, EnvelopeCore, EnvelopeId, Epoch,
-    Genesis, Height, Receipt, ReleaseRule, RollupId, Sequence, SystemOp, TransactionsError,
-    ValidatorIndex, codec, encode_transactions,
+    EpochSetup, Genesis, Height, Point, Receipt, ReleaseRule, RollupId, Sequence, SystemOp,
+    TransactionsError, ValidatorIndex, codec, encode_transactions,
 };
 use rand_core::OsRng;
 
+use crate::FollowEpochsError;
 use crate::api::{EnvelopeStage, EnvelopeView, ReceiptView};
+use crate::epochs::Epochs;
 use crate::{Client, ClientError, SequenceError, SequenceFile};
 
 /// How envelopes are made and waited for.
@@ -71,11 +74,12 @@ pub enum GatewayError {
         "[CV-SDK-021] the nodes run chain {found}, the genesis is of {expected}; use matching ones"
     )]
     Chain { found: String, expected: ChainId },
-    /// The sealing key is of an epoch that the genesis does not vouch for.
-    #[error(
-        "[CV-SDK-022] the chain is in epoch {epoch}, whose sealing key this genesis does not name; get the newer committee"
-    )]
-    Epoch { epoch: u64 },
+    /// The committee and sealing key of the present epoch could not be learnt.
+    #[error(transparent)]
+    Epochs(#[from] FollowEpochsError),
+    /// The genesis has no valid committee.
+    #[error(transparent)]
+    Genesis(#[from] EpochError),
     /// A receipt that its validator did not sign, or for something else.
     #[error(
         "[CV-SDK-023] the receipt is not valid: {reason}; submit at another node and report this one"
@@ -103,6 +107,7 @@ pub struct Gateway {
     chain: ChainId,
     secret: EdSecret,
     sequence: Mutex<SequenceFile>,
+    epochs: Arc<Epochs>,
     height: Mutex<Option<(Height, Instant)>>,
     options: GatewayOptions,
 }
@@ -130,6 +135,7 @@ impl Gateway {
         let gateway = Self {
             chain: genesis.chain_id(),
             client,
+            epochs: Arc::new(Epochs::new(&genesis)?),
             genesis,
             secret,
             sequence: Mutex::new(sequence),
@@ -172,7 +178,7 @@ impl Gateway {
 
     /// Puts a public system operation, such as a proof, into a plain envelope.
     pub async fn plain_op(&self, op: &SystemOp) -> Result<Envelope, GatewayError> {
-        let core = self
+        let (core, _) = self
             .core(RollupId::SYSTEM, ReleaseRule::OnCommit, Bucket(0))
             .await?;
         let sign = |digest: &_| self.secret.sign(digest);
@@ -196,10 +202,24 @@ impl Gateway {
         .await
     }
 
-    /// Submits an envelope, and verifies the receipt against the genesis.
+    /// Submits an envelope, and verifies the receipt against the committee.
     pub async fn submit(&self, envelope: &Envelope) -> Result<Receipt, GatewayError> {
-        let view = self.client.submit(envelope).await?;
-        verify_receipt(&self.genesis, self.chain, envelope.header.id(), &view)
+        let submitted = self.client.submit(envelope).await;
+        if submitted.is_err() {
+            // The key may have changed; the next envelope is not sealed to it without a look.
+            *self.height.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        let (view, id) = (submitted?, envelope.header.id());
+        let mut verdict = Err(GatewayError::Receipt {
+            reason: "no committee is known",
+        });
+        for setup in self.epochs.setups() {
+            verdict = verify_receipt(&setup, self.chain, id, &view);
+            if verdict.is_ok() {
+                break;
+            }
+        }
+        verdict
     }
 
     /// Waits until a submitted envelope is at a stage or past it. Malformed, expired and rejected
@@ -289,34 +309,36 @@ impl Gateway {
     ) -> Result<Envelope, GatewayError> {
         let bytes = plaintext.len();
         let bucket = bucket_for(bytes).ok_or(GatewayError::TooLarge { bytes })?;
-        let core = self.core(rollup, release, bucket).await?;
+        let (core, key) = self.core(rollup, release, bucket).await?;
         let sign = |digest: &_| self.secret.sign(digest);
-        let key = &self.genesis.sealing.key;
-        Ok(seal(key, core, plaintext, &mut OsRng, sign)?)
+        Ok(seal(&key, core, plaintext, &mut OsRng, sign)?)
     }
 
+    /// The authenticated part of an envelope, and the key to seal it to.
     async fn core(
         &self,
         rollup: RollupId,
         release: ReleaseRule,
         bucket: Bucket,
-    ) -> Result<EnvelopeCore, GatewayError> {
+    ) -> Result<(EnvelopeCore, Point), GatewayError> {
         let height = self.height().await?;
+        let setup = self.epochs.newest();
         let mut counter = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(EnvelopeCore {
+        let core = EnvelopeCore {
             chain: self.chain,
-            epoch: Epoch(0),
+            epoch: setup.epoch,
             rollup,
             payer: self.secret.account(),
             sequence: counter.take()?,
             expiry: Height(height.0.saturating_add(self.options.expiry_blocks)),
             release,
             bucket,
-        })
+        };
+        Ok((core, setup.sealing.key))
     }
 
-    /// The present height, at most [`GatewayOptions::height_age`] old. The sealing key comes from
-    /// the genesis; a node that names another chain or epoch is not served.
+    /// The present height, at most [`GatewayOptions::height_age`] old. The epochs up to the one that
+    /// the node names are learnt first, each from the committee before it.
     async fn height(&self) -> Result<Height, GatewayError> {
         let cached = *self.height.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((height, at)) = cached
@@ -331,11 +353,8 @@ impl Gateway {
                 expected: self.chain,
             });
         }
-        if committee.epoch != 0 {
-            return Err(GatewayError::Epoch {
-                epoch: committee.epoch,
-            });
-        }
+        let epoch = Epoch(committee.epoch);
+        self.epochs.follow(&self.client, epoch).await?;
         let height = Height(committee.height);
         *self.height.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((height, Instant::now()));
@@ -345,7 +364,7 @@ impl Gateway {
 
 /// Checks a receipt's signature and that it is for this envelope on this chain.
 pub fn verify_receipt(
-    genesis: &Genesis,
+    setup: &EpochSetup,
     chain: ChainId,
     envelope: EnvelopeId,
     view: &ReceiptView,
@@ -365,7 +384,7 @@ pub fn verify_receipt(
             .parse()
             .map_err(|_| refuse("the signature is not 64 bytes"))?,
     };
-    let validator = genesis
+    let validator = setup
         .validators
         .get(usize::from(view.validator))
         .ok_or_else(|| refuse("its validator is not in the committee"))?;

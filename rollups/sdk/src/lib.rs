@@ -22,6 +22,7 @@
 pub mod api;
 mod client;
 mod durable;
+mod epochs;
 mod error;
 mod follow;
 mod gateway;
@@ -36,6 +37,7 @@ mod tests;
 
 pub use client::{Client, ClientOptions};
 pub use durable::{read_file, replace_file};
+pub use epochs::FollowEpochsError;
 pub use error::{ClientError, NodeFailure};
 pub use follow::{Follow, FollowError, FollowFrom, Followed};
 pub use gateway::{Gateway, GatewayError, GatewayOptions, verify_receipt};

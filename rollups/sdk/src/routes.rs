@@ -1,13 +1,13 @@
 //! One typed method for each route of the API.
 
 use conclave_types::{
-    AccountId, AuctionId, Envelope, EnvelopeId, Height, RollupId, TxIndex, codec,
+    AccountId, AuctionId, Envelope, EnvelopeId, Epoch, Height, RollupId, TxIndex, codec,
 };
 
 use crate::api::{
-    AccountView, AuctionView, BlockView, CommitteeView, ContentsView, EnvelopeView, EventView,
-    FeeQuote, LedgerProofView, LinksView, ProofView, ProverView, ReceiptView, RollupView,
-    StatusView, TotalsView,
+    AccountView, AuctionView, BlockView, CommitteeView, ContentsView, EnvelopeView,
+    EpochChangeView, EventView, FeeQuote, LedgerProofView, LinksView, ProofView, ProverView,
+    ReceiptView, RollupView, StatusView, TotalsView,
 };
 use crate::{Client, ClientError};
 
@@ -48,6 +48,12 @@ impl Client {
     /// One committed block with its certificate.
     pub async fn block(&self, height: Height) -> Result<BlockView, ClientError> {
         self.get(&format!("/v1/blocks/{height}"), &[]).await
+    }
+
+    /// How the epoch before one handed over to it: what shows the committees of a chain whose genesis
+    /// is known.
+    pub async fn handoff(&self, epoch: Epoch) -> Result<EpochChangeView, ClientError> {
+        self.get(&format!("/v1/epochs/{epoch}/handoff"), &[]).await
     }
 
     /// All registered rollups.

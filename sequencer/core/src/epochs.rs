@@ -55,6 +55,19 @@ impl Epochs {
         self.committees.get(&epoch)
     }
 
+    /// The oldest key that a block above `read` may order something under.
+    pub(crate) fn oldest_key(&self, read: Height) -> Epoch {
+        let grace_over = read.next().0 >= self.first.0.saturating_add(self.grace_blocks);
+        match grace_over {
+            true => self.current(),
+            false => Epoch(
+                self.current()
+                    .0
+                    .saturating_sub(if read.next() >= self.first { 1 } else { 2 }),
+            ),
+        }
+    }
+
     /// Takes up the next epoch, whose blocks begin at `first`.
     pub(crate) fn begin(&mut self, committee: Arc<Committee>, first: Height) {
         self.committees

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use conclave_types::{AccountId, Amount, Envelope, EnvelopeId, Height, RollupId, Sequence, limits};
+use conclave_types::{
+    AccountId, Amount, Envelope, EnvelopeId, Epoch, Height, RollupId, Sequence, limits,
+};
 
 /// Bytes that one rollup may add to a batch before the next one's turn: the largest sealed body,
 /// so that every turn makes progress.
@@ -142,6 +144,18 @@ impl Mempool {
             self.remove(*id);
         }
         expired
+    }
+
+    /// Removes and names what is sealed to the key of an earlier epoch than `oldest`: no block will
+    /// order it.
+    pub(crate) fn expire_keys(&mut self, oldest: Epoch) -> Vec<EnvelopeId> {
+        let entries = self.entries.iter();
+        let late = entries.filter(|(_, entry)| entry.envelope.header.core.epoch < oldest);
+        let late: Vec<EnvelopeId> = late.map(|(id, _)| *id).collect();
+        for id in &late {
+            self.remove(*id);
+        }
+        late
     }
 
     /// Takes envelopes for a batch: rollup by rollup in turn, one turn's bytes each, until the

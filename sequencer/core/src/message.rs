@@ -155,9 +155,10 @@ pub enum Fetch {
     /// The manifest of a batch that a committed block refers to, stored by the signers.
     Manifest { id: BatchId, holders: Signers },
     /// The bodies of a batch: whole from the own store, or `needed` shards, the own ones and those
-    /// of the holders, each of whom holds as many as it weighs.
+    /// of the holders, each of whom holds as many as it weighs in the batch's epoch.
     Body {
         id: BatchId,
+        epoch: Epoch,
         holders: Signers,
         needed: u16,
     },

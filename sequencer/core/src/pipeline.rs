@@ -420,7 +420,9 @@ impl Sequencer {
         let read_to = unread.next().map_or(self.committed, |p| {
             Height(p.block.header.height.0.saturating_sub(1))
         });
-        let expired = self.mempool.expire(read_to);
+        let mut expired = self.mempool.expire(read_to);
+        let oldest = self.epochs.oldest_key(read_to);
+        expired.extend(self.mempool.expire_keys(oldest));
         if !expired.is_empty() {
             let height = self.committed;
             let writes = expired.iter().flat_map(|id| {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bincode::{Decode, Encode};
 use conclave_ledger::Ledger;
 use conclave_types::{
-    AccountId, Block, BlockHeader, CommitCertificate, Digest, Envelope, EnvelopeId, Genesis,
-    Height, Receipt, RollupId, StreamLink,
+    AccountId, Block, BlockHeader, CommitCertificate, Digest, Envelope, EnvelopeId, Epoch,
+    EpochChange, Genesis, Height, Receipt, RollupId, StreamLink,
 };
 use tokio::sync::watch;
 
@@ -76,6 +76,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// A committed block.
     fn block(&self, height: Height) -> Option<CertifiedBlock>;
+
+    /// How the epoch before one handed over to it.
+    fn epoch_change(&self, epoch: Epoch) -> Option<EpochChange>;
 
     /// What a block delivered to a rollup, without the block itself; `None` when nothing was.
     fn delivery(&self, rollup: RollupId, height: Height)

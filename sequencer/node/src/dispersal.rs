@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use conclave_crypto::Shard;
 use conclave_sequencer::{self as sequencing, Dispersal};
-use conclave_types::{Batch, BatchId, Signers, ValidatorIndex};
+use conclave_types::{Batch, BatchId, Epoch, Signers, ValidatorIndex};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use rand::seq::SliceRandom;
@@ -42,10 +42,12 @@ impl Shell {
     /// A batch's bodies: whole from the own store, or `needed` shards.
     pub(crate) async fn fetch_body(
         &self,
-        id: BatchId,
+        (id, epoch): (BatchId, Epoch),
         holders: Signers,
         needed: u16,
     ) -> Option<Event> {
+        let keys = self.keys(epoch)?;
+        let weight = |peer| usize::from(keys.committee.weight(peer));
         let (whole, own) = match self.own_body(id) {
             Ok(found) => found,
             Err(error) => return self.unreadable(&error),
@@ -68,7 +70,7 @@ impl Shell {
                 answer = asked.next() => {
                     let (peer, answer) = answer?;
                     match answer {
-                        Some(Response::Shards(held)) if held.len() == self.weight(peer) => {
+                        Some(Response::Shards(held)) if held.len() == weight(peer) => {
                             missing = missing.saturating_sub(held.len());
                             shards.push((peer, held));
                         }
@@ -98,11 +100,6 @@ impl Shell {
             .collect();
         others.shuffle(&mut rand::thread_rng());
         others
-    }
-
-    fn weight(&self, peer: ValidatorIndex) -> usize {
-        let validator = self.genesis.validators.get(usize::from(peer.0));
-        validator.map_or(0, |validator| usize::from(validator.weight))
     }
 
     fn unreadable(&self, error: &StoreError) -> Option<Event> {

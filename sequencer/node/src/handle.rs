@@ -14,8 +14,8 @@ use conclave_sequencer::{
 };
 use conclave_types::{
     AccountId, Batch, BatchId, BlockHeader, DeliveredEntry, Envelope, EnvelopeHeader, EnvelopeId,
-    Genesis, Height, LaneKind, ProofSystem, Receipt, RollupId, Signers, StreamOutcome, TxIndex,
-    codec,
+    Epoch, EpochChange, Genesis, Height, LaneKind, ProofSystem, Receipt, RollupId, Signers,
+    StreamOutcome, TxIndex, codec,
 };
 use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::{oneshot, watch};
@@ -184,6 +184,10 @@ impl Backend for NodeHandle {
                 certificate,
             }))
         })
+    }
+
+    fn epoch_change(&self, epoch: Epoch) -> Option<EpochChange> {
+        self.read(|snapshot| snapshot.get_value(Table::Epochs, keys::epoch(epoch)))
     }
 
     fn delivery(&self, rollup: RollupId, height: Height) -> Option<DeliveryView> {

@@ -298,12 +298,13 @@ impl Shell {
             }
             Fetch::Body {
                 id,
+                epoch,
                 holders,
                 needed,
             } => {
                 let mut key = b"body".to_vec();
                 key.extend(id.as_bytes());
-                let fetch = async move { shell.fetch_body(id, holders, needed).await };
+                let fetch = async move { shell.fetch_body((id, epoch), holders, needed).await };
                 self.once(key, fetch);
             }
             Fetch::Openings { height, lane } => shell.reopen(height, lane),

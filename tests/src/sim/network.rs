@@ -118,6 +118,7 @@ impl World {
                 id,
                 holders,
                 needed,
+                ..
             } => {
                 if let Some(batch) = self.nodes[node].disk.batch(&id) {
                     let input = sequencing::Input::Body(batch);

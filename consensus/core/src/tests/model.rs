@@ -7,8 +7,10 @@
 //!   sent, so messages are delayed as long as you like, and what is never taken is lost;
 //! - a validator's timer ends;
 //! - once in a history, a validator crashes and starts again from what it wrote;
-//! - in the second model, where the leader of view 1 is Byzantine: one of its messages, which
+//! - in the model where the leader of view 1 is Byzantine: one of its messages, which
 //!   contradict each other, reaches one of the others.
+//!
+//! In the third model every block is the last of its epoch, so it is proposed again until it is final.
 //!
 //! Two histories that differ only in the order of independent steps are one state. Everything that
 //! was proposed can be fetched. Checked in every state: no two validators finalise different
@@ -31,6 +33,8 @@ const EQUIVOCATOR: usize = 1;
 
 struct Committee {
     byzantine: bool,
+    /// The first block is the last of its epoch.
+    ends: bool,
     restarts: usize,
     /// The length of the histories.
     steps: usize,
@@ -40,6 +44,7 @@ struct Committee {
 #[derive(Clone)]
 struct Local {
     engine: Engine,
+    ends: bool,
     now: u64,
     wake: u64,
     /// Of everything that happened to it, in order: equal histories are equal states.
@@ -56,6 +61,8 @@ struct Local {
     voted: BTreeMap<View, BlockId>,
     given_up: BTreeMap<View, View>,
     contradicted: bool,
+    /// It proposed an epoch's last block again.
+    repeated: bool,
 }
 
 #[derive(Clone)]
@@ -82,9 +89,10 @@ impl Local {
         Engine::new(config(&[1; 4], index as u16), signatures, recovered)
     }
 
-    fn start(index: usize, proposed: &mut BTreeMap<BlockId, Block>) -> Self {
+    fn start(index: usize, ends: bool, proposed: &mut BTreeMap<BlockId, Block>) -> Self {
         let mut local = Self {
             engine: Self::engine(index, None),
+            ends,
             now: 0,
             wake: u64::MAX,
             history: Digest::ZERO,
@@ -98,6 +106,7 @@ impl Local {
             voted: BTreeMap::new(),
             given_up: BTreeMap::new(),
             contradicted: false,
+            repeated: false,
         };
         local.run(vec![Input::Start, Input::PayloadPending(true)], proposed);
         local
@@ -138,7 +147,7 @@ impl Local {
                     time: BlockTime(view.0),
                     ledger_height: Height(0),
                     ledger_root: Digest::ZERO,
-                    next_epoch: None,
+                    next_epoch: self.ends.then_some(Digest([7; 32])),
                 });
             }
             Action::CheckProposal { block, .. } => {
@@ -174,7 +183,8 @@ impl Local {
             Message::Proposal(proposal) => {
                 let block = &proposal.block;
                 proposed.insert(block.id(), block.clone());
-                self.prepare(block.header.view, block.id());
+                self.repeated |= proposal.is_repeated();
+                self.prepare(proposal.view(), block.id());
             }
             Message::PrepareVote(vote) => self.prepare(vote.view, vote.block),
             Message::CommitVote(vote) => {
@@ -322,7 +332,7 @@ impl Model for Committee {
         let mut proposed = BTreeMap::new();
         let byzantine = |place| self.byzantine && place == EQUIVOCATOR;
         let validators = std::array::from_fn(|place| {
-            (!byzantine(place)).then(|| Arc::new(Local::start(place, &mut proposed)))
+            (!byzantine(place)).then(|| Arc::new(Local::start(place, self.ends, &mut proposed)))
         });
         if self.byzantine {
             for message in contradictions() {
@@ -421,7 +431,20 @@ impl Model for Committee {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
+        let mut properties = vec![
+            Property::always(
+                "nothing extends an epoch's last block",
+                |_, state: &State| {
+                    let ended = |local: &Local| {
+                        let headers = local.chain.iter().map(|(header, _)| header);
+                        headers
+                            .rev()
+                            .skip(1)
+                            .all(|header| header.next_epoch.is_none())
+                    };
+                    state.locals().all(ended)
+                },
+            ),
             Property::always("agreement", |_, state: &State| state.agree()),
             Property::always("nobody contradicts itself", |_, state: &State| {
                 !state.locals().any(|local| local.contradicted)
@@ -435,7 +458,13 @@ impl Model for Committee {
                     |local: &Local| local.engine.view().0 > local.engine.high_qc().view.0 + 1;
                 state.locals().any(lost)
             }),
-        ]
+        ];
+        if self.ends {
+            let again = |_: &Self, state: &State| state.locals().any(|local| local.repeated);
+            let what = "a last block is proposed again";
+            properties.push(Property::sometimes(what, again));
+        }
+        properties
     }
 }
 
@@ -449,6 +478,7 @@ fn check(committee: Committee) {
 fn four_honest_validators_one_of_which_restarts() {
     check(Committee {
         byzantine: false,
+        ends: false,
         restarts: 1,
         steps: 5,
     });
@@ -458,6 +488,17 @@ fn four_honest_validators_one_of_which_restarts() {
 fn three_honest_validators_and_a_leader_that_contradicts_itself() {
     check(Committee {
         byzantine: true,
+        ends: false,
+        restarts: 0,
+        steps: 5,
+    });
+}
+
+#[test]
+fn four_honest_validators_at_the_end_of_an_epoch() {
+    check(Committee {
+        byzantine: false,
+        ends: true,
         restarts: 0,
         steps: 5,
     });

@@ -26,6 +26,11 @@ enum Event {
         life: u32,
         input: Input,
     },
+    /// The ledger has come to the setup that an epoch's last block names.
+    Pass {
+        to: usize,
+        life: u32,
+    },
     /// A peer asks for a block by id.
     AskBlock {
         to: usize,
@@ -60,12 +65,15 @@ enum Event {
         life: u32,
         from: ValidatorIndex,
         standing: Option<Box<Standing>>,
+        /// The hand-overs that the asked one knows.
+        changes: BTreeMap<Epoch, EpochChange>,
     },
 }
 
 #[derive(Default)]
 struct Disk {
     safety: Option<SafetyState>,
+    changes: BTreeMap<Epoch, EpochChange>,
     blocks: BTreeMap<BlockId, Block>,
     chain: Vec<(Block, Option<CommitCertificate>)>,
 }
@@ -80,6 +88,8 @@ struct Peer {
     in_flight: BTreeMap<u64, Height>,
     pending: bool,
     target: Height,
+    /// What others said of the next epoch already.
+    early: Vec<(ValidatorIndex, Message)>,
     /// What others have said of where they stand, while this one has no safety state.
     answers: BTreeMap<ValidatorIndex, Option<Standing>>,
 }
@@ -108,8 +118,59 @@ struct Options {
     blind: Option<usize>,
 }
 
+/// The committee of an epoch: four equals, and every other time three heavier ones, each in its turn
+/// the light one.
+fn setup_of(epoch: Epoch) -> EpochSetup {
+    let mut weights = [1; 4];
+    if epoch.0 % 2 == 1 {
+        weights = [2; 4];
+        weights[epoch.0 as usize / 2 % 4] = 1;
+    }
+    EpochSetup {
+        epoch,
+        ..genesis_of(&weights).first_epoch()
+    }
+}
+
+impl Disk {
+    fn origin(&self, epoch: Epoch) -> Origin {
+        self.changes
+            .get(&epoch)
+            .map_or_else(origin, EpochChange::origin)
+    }
+
+    /// The epoch of the last block, or the next one if that has begun here.
+    fn epoch(&self) -> Epoch {
+        let Some((last, _)) = self.chain.last() else {
+            return Epoch(0);
+        };
+        let mut changes = self.changes.values();
+        let begun = changes.find(|change| change.last == last.header);
+        begun.map_or(last.header.epoch, |change| change.setup.epoch)
+    }
+
+    /// Whether a state may be written: not over one of a later epoch.
+    fn takes(&self, state: &SafetyState) -> bool {
+        let stored = self.safety.as_ref();
+        stored.is_none_or(|stored| stored.epoch() <= state.epoch())
+    }
+
+    /// What an epoch's engine starts from: the stored state, if it is of that epoch.
+    fn state_in(&self, epoch: Epoch) -> SafetyState {
+        let mut state = SafetyState::origin(&self.origin(epoch));
+        match &self.safety {
+            Some(stored) if stored.epoch() == epoch => return stored.clone(),
+            Some(stored) if stored.epoch() > epoch => state.abstain_through = View(u64::MAX),
+            _ => {}
+        }
+        state
+    }
+}
+
 struct World {
     options: Options,
+    /// How many blocks an epoch has; 0 for ever.
+    epoch_blocks: u64,
     seed: u64,
     random: ChaCha20Rng,
     now: u64,
@@ -121,6 +182,10 @@ struct World {
     history: Hasher,
     accused: BTreeSet<ValidatorIndex>,
     wiped: usize,
+    /// The newest epoch that began.
+    epochs: u64,
+    /// How often a validator could not know whether it had left an epoch before it lost its disk.
+    doubts: usize,
 }
 
 impl World {
@@ -135,11 +200,13 @@ impl World {
             in_flight: BTreeMap::new(),
             pending: false,
             target: Height(0),
+            early: Vec::new(),
             answers: BTreeMap::new(),
         });
         let mut world = Self {
             peers: peers.collect(),
             options,
+            epoch_blocks: [0, 3, 8][seed as usize / 2 % 3],
             seed,
             random: ChaCha20Rng::seed_from_u64(seed),
             now: 0,
@@ -150,6 +217,8 @@ impl World {
             history: Domain::Simulation.hasher(),
             accused: BTreeSet::new(),
             wiped: 0,
+            epochs: 0,
+            doubts: 0,
         };
         for peer in 0..world.peers.len() {
             let at = world.below(500);
@@ -216,7 +285,12 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Message { to, from, message } => self.input(to, message.into_input(from)),
+            Event::Message { to, from, message } => self.hear(to, from, message),
+            Event::Pass { to, life } => {
+                if self.peers[to].life == life {
+                    self.pass(to);
+                }
+            }
             Event::Input { to, life, input } => {
                 if self.peers[to].life == life {
                     self.input(to, input);
@@ -244,11 +318,13 @@ impl World {
                 if peer.engine.is_none() && standing.is_some() {
                     return;
                 }
+                let changes = peer.disk.changes.clone();
                 self.soon(Event::Standing {
                     to: asker,
                     life,
                     from,
                     standing,
+                    changes,
                 });
             }
             Event::Standing {
@@ -256,8 +332,10 @@ impl World {
                 life,
                 from,
                 standing,
+                changes,
             } => {
                 if self.peers[to].life == life {
+                    self.learn_epochs(to, changes);
                     let standing = standing.map(|standing| *standing);
                     self.peers[to].answers.insert(from, standing);
                     self.try_begin(to);
@@ -268,6 +346,7 @@ impl World {
 
     fn crash(&mut self, peer: usize) {
         if self.peers[peer].engine.take().is_some() {
+            self.peers[peer].early.clear();
             self.peers[peer].life += 1;
             let down = 1 + self.below(2_000);
             self.at(self.now + down, Event::Restart(peer));
@@ -275,13 +354,20 @@ impl World {
     }
 
     /// Takes a disk, unless that would be the second one of which the loss is not made up for: one
-    /// that cannot sign yet counts among those that may fail.
+    /// that cannot sign yet, or may still come into doubt at the end of its epoch, counts among those
+    /// that may fail.
     fn wipe(&mut self, place: usize) {
         let signs = |peer: &Peer| {
             let state = peer.disk.safety.as_ref();
             state.is_some_and(|state| {
                 let bound = state.abstain_through;
-                state.view() > bound && state.high_qc.view >= bound
+                let tip = peer.disk.chain.last().map(|(block, _)| &block.header);
+                let of_state = tip.filter(|tip| tip.epoch == state.epoch());
+                let settled = bound == View(0) || of_state.is_some_and(|tip| tip.view > bound);
+                settled
+                    && peer.disk.epoch() == state.epoch()
+                    && state.view() > bound
+                    && state.high_qc.view >= bound
             })
         };
         if self.peers.iter().all(signs) {
@@ -317,22 +403,120 @@ impl World {
     /// Starts a node without a safety state if enough others have said where they stand.
     fn try_begin(&mut self, place: usize) {
         let peer = &mut self.peers[place];
-        let (_, committee) = committee(&[1; 4]);
+        let newest = peer.disk.changes.keys().next_back().copied();
+        let newest = newest.unwrap_or_default();
+        let (origin, committee) = (peer.disk.origin(newest), committee_of(newest));
+        let mut answers = peer.answers.clone();
+        // One of a later epoch cannot be judged yet.
+        answers.retain(|_, standing| standing.as_ref().is_none_or(|s| s.epoch() <= newest));
         if peer.engine.is_none()
-            && let Some(state) = rejoin(&origin(), &committee, peer.index, &peer.answers, false)
+            && let Some(state) = rejoin(&origin, &committee, peer.index, &answers, false)
         {
             peer.disk.safety = Some(state);
             self.resume(place);
         }
     }
 
+    /// Takes hand-overs, each verified with the committee before it.
+    fn learn_epochs(&mut self, place: usize, changes: BTreeMap<Epoch, EpochChange>) {
+        let disk = &mut self.peers[place].disk;
+        for (epoch, change) in changes {
+            let committee = committee_of(Epoch(epoch.0 - 1));
+            let verifier = conclave_light::Verifier {
+                chain: chain(),
+                committee: &committee,
+                signatures: &Quick(ValidatorIndex(0)),
+                origin: None,
+            };
+            let verdict = conclave_light::verify_epoch_change(&verifier, &change);
+            assert_eq!(verdict, Ok(()), "seed {}: epoch {epoch}", self.seed);
+            disk.changes.entry(epoch).or_insert(change);
+        }
+    }
+
+    /// What the shell does with a message: the engine gets those of its epoch.
+    fn hear(&mut self, place: usize, from: ValidatorIndex, message: Message) {
+        let peer = &self.peers[place];
+        let Some(epoch) = peer.engine.as_ref().map(Engine::epoch) else {
+            return;
+        };
+        if message.epoch() < epoch {
+            let before = peer.disk.changes.get(&epoch);
+            let ended = before.map(|change| change.certificate.clone());
+            if let Some(cc) = ended.filter(|_| !matches!(message, Message::CommitCertificate(_))) {
+                self.send(place, from, &Message::CommitCertificate(cc));
+            }
+        } else if message.epoch() > epoch {
+            if message.epoch() == epoch.next() {
+                self.peers[place].early.push((from, message));
+            }
+            let to = self.place_of(from);
+            let height = self.height(place).next();
+            if self.peers[place].target < height {
+                self.peers[place].target = height;
+                self.soon(Event::AskSync {
+                    to,
+                    asker: place,
+                    from: height,
+                });
+            }
+        } else {
+            self.input(place, message.into_input(from));
+        }
+    }
+
+    /// Passes to the next epoch, whose first state is durable before anything is signed in it.
+    fn pass(&mut self, place: usize) {
+        let peer = &mut self.peers[place];
+        let Some(engine) = &peer.engine else {
+            return;
+        };
+        let Some((last, certificate)) = engine.ending() else {
+            return;
+        };
+        let change = EpochChange {
+            last: last.clone(),
+            certificate: certificate.clone(),
+            setup: setup_of(last.epoch.next()),
+        };
+        let epoch = change.setup.epoch;
+        assert_eq!(last.next_epoch, Some(change.setup.digest()));
+        let stored = peer.disk.safety.as_ref().map(SafetyState::epoch);
+        let doubt = stored < Some(epoch) && engine.safety().may_have_left(last);
+        peer.disk.changes.insert(epoch, change);
+        if doubt {
+            // It must ask again, as if the disk had been lost.
+            peer.disk.safety = None;
+            self.doubts += 1;
+            return self.crash(place);
+        }
+        let state = peer.disk.state_in(epoch);
+        if peer.disk.takes(&state) {
+            peer.disk.safety = Some(state);
+        }
+        self.epochs = self.epochs.max(epoch.0);
+        self.resume(place);
+        for (from, message) in std::mem::take(&mut self.peers[place].early) {
+            self.hear(place, from, message);
+        }
+    }
+
+    /// Whether a block of this height is the last of an epoch.
+    fn next_epoch(&self, place: usize, height: Height) -> Option<Digest> {
+        let peer = &self.peers[place];
+        let epoch = peer.engine.as_ref()?.epoch();
+        let last = peer.disk.origin(epoch).height.0 + self.epoch_blocks;
+        let ends = self.epoch_blocks > 0 && height.0 >= last;
+        ends.then(|| setup_of(epoch.next()).digest())
+    }
+
     fn resume(&mut self, place: usize) {
         let peer = &mut self.peers[place];
         let skip = peer.disk.chain.len().saturating_sub(ANCESTRY_BLOCKS);
-        // A node can have synced blocks without ever having signed anything.
-        let safety = peer.disk.safety.clone();
+        let epoch = peer.disk.epoch();
         let recovered = Some(Recovered {
-            safety: safety.unwrap_or_else(|| SafetyState::origin(&origin())),
+            // A node can have synced blocks without ever having signed anything.
+            safety: peer.disk.state_in(epoch),
             committed: peer.disk.chain[skip..]
                 .iter()
                 .map(|(block, _)| block.header.clone())
@@ -341,14 +525,23 @@ impl World {
             blocks: peer.disk.blocks.values().cloned().collect(),
         });
         let signatures = Arc::new(Quick(peer.index));
-        peer.engine = Some(Engine::new(
-            config(&[1; 4], peer.index.0),
-            signatures,
-            recovered,
-        ));
+        let config = EngineConfig {
+            committee: committee_of(epoch),
+            origin: peer.disk.origin(epoch),
+            ..config(&[1; 4], peer.index.0)
+        };
+        let engine = Engine::new(config, signatures, recovered);
+        // The setup of the next epoch may have been in reach before a crash.
+        let over = engine.is_over();
+        peer.engine = Some(engine);
+        peer.life += 1;
+        let life = peer.life;
         peer.pending = false;
         peer.in_flight.clear();
         peer.target = Height(0);
+        if over {
+            self.soon(Event::Pass { to: place, life });
+        }
         self.input(place, Input::Start);
         self.update_pending(place);
     }
@@ -366,7 +559,8 @@ impl World {
         let disk = &mut self.peers[place].disk;
         for write in step.writes {
             match write {
-                Write::Safety(state) => disk.safety = Some(*state),
+                Write::Safety(state) if disk.takes(&state) => disk.safety = Some(*state),
+                Write::Safety(_) => {}
                 Write::Block(block) => {
                     disk.blocks.insert(block.id(), Block::clone(&block));
                 }
@@ -523,7 +717,12 @@ impl World {
         let (peer, life) = (&self.peers[to], self.peers[asker].life);
         let start = (from.0 as usize).saturating_sub(1);
         let rest = peer.disk.chain.get(start..).unwrap_or(&[]);
-        let end = rest.iter().take(20).rposition(|(_, cc)| cc.is_some());
+        // One committee vouches for all of an answer.
+        let epoch = rest.first().map(|(block, _)| block.header.epoch);
+        let rest = rest.iter().take(20);
+        let rest = rest.take_while(|(block, _)| Some(block.header.epoch) == epoch);
+        let rest: Vec<_> = rest.collect();
+        let end = rest.iter().rposition(|(_, cc)| cc.is_some());
         if let Some(end) = end.filter(|_| peer.engine.is_some()) {
             let input = Input::Synced {
                 from: peer.index,
@@ -558,8 +757,8 @@ impl World {
             self.peers[place].pending = false;
             return Input::PayloadPending(false);
         }
+        let height = Height(self.height(place).0 + ancestors.len() as u64 + 1);
         for batch in &batches {
-            let height = Height(self.height(place).0 + ancestors.len() as u64 + 1);
             self.peers[place]
                 .in_flight
                 .insert(batch.header.sequence, height);
@@ -570,7 +769,7 @@ impl World {
             time: BlockTime(self.now),
             ledger_height: Height(0),
             ledger_root: Digest::ZERO,
-            next_epoch: None,
+            next_epoch: self.next_epoch(place, height),
         }
     }
 
@@ -579,7 +778,9 @@ impl World {
         let before = ancestors.iter().map(|block| &**block);
         let before = before.chain(disk.chain.iter().map(|(block, _)| block));
         let used: BTreeSet<u64> = before.flat_map(sequences).collect();
-        sequences(block).all(|sequence| !used.contains(&sequence))
+        let next_epoch = self.next_epoch(place, block.header.height);
+        block.header.next_epoch == next_epoch
+            && sequences(block).all(|sequence| !used.contains(&sequence))
     }
 
     fn note_in_flight(&mut self, place: usize, block: &Block) {
@@ -605,6 +806,12 @@ impl World {
         for block in blocks {
             let height = block.header.height;
             assert_eq!(height, self.height(place).next(), "seed {seed}: contiguous");
+            // Nothing extends an epoch's last block but the first of the next epoch.
+            if let Some((parent, _)) = self.peers[place].disk.chain.last() {
+                let ended = u64::from(parent.header.next_epoch.is_some());
+                let epoch = Epoch(parent.header.epoch.0 + ended);
+                assert_eq!(block.header.epoch, epoch, "seed {seed}: epoch at {height}");
+            }
             if self.peers[place].honest {
                 let first = *self.agreed.entry(height).or_insert_with(|| {
                     for sequence in sequences(block) {
@@ -629,6 +836,10 @@ impl World {
         self.history = history.part(&note);
         if let Some((_, cc)) = self.peers[place].disk.chain.last_mut() {
             *cc = Some(certificate);
+        }
+        let life = self.peers[place].life;
+        if blocks.iter().any(|block| block.header.next_epoch.is_some()) {
+            self.soon(Event::Pass { to: place, life });
         }
         self.update_pending(place);
     }
@@ -662,6 +873,10 @@ impl World {
     }
 }
 
+fn committee_of(epoch: Epoch) -> conclave_crypto::Committee {
+    conclave_crypto::Committee::of_epoch(&setup_of(epoch)).expect("3f+1")
+}
+
 fn sequences(block: &Block) -> impl Iterator<Item = u64> + '_ {
     block.batches.iter().map(|batch| batch.header.sequence)
 }
@@ -686,6 +901,22 @@ fn a_calm_network_loses_no_view() {
     let lost = engine.view().0 - engine.committed().0.0;
     assert!(lost <= 2, "{lost}");
     assert!(world.agreed.len() >= 55, "{}", world.agreed.len());
+}
+
+#[test]
+fn epochs_follow_each_other_without_a_lost_view_in_between() {
+    let mut world = World::new(2, calm());
+    world.run();
+    let views: Vec<u64> = world.peers[0]
+        .disk
+        .chain
+        .windows(2)
+        .map(|pair| pair[1].0.header.view.0 - pair[1].0.header.parent_view.0)
+        .collect();
+    let lost = views.iter().filter(|views| **views > 1).count();
+    assert!(world.epochs >= 15, "{} epochs", world.epochs);
+    // As in one long epoch: those of the start.
+    assert!(lost <= 2, "{lost} views were lost");
 }
 
 #[test]
@@ -762,7 +993,7 @@ fn restarts_of_all_of_all_but_one_and_one_by_one() {
 /// and of misbehaviour above say so, and it takes part again.
 #[test]
 fn a_validator_that_lost_its_disk_never_contradicts_itself() {
-    let mut wiped = 0;
+    let (mut wiped, mut doubts) = (0, 0);
     for seed in 500..580 {
         let options = Options {
             drop_percent: [0, 20, 50][seed as usize % 3],
@@ -781,8 +1012,10 @@ fn a_validator_that_lost_its_disk_never_contradicts_itself() {
         let mut world = World::new(seed, options);
         world.run();
         wiped += world.wiped;
+        doubts += world.doubts;
     }
     assert!(wiped > 80, "{wiped} disks were lost");
+    assert!(doubts > 0, "none at the end of an epoch");
 }
 
 /// The same with a liar in the committee, which shows different standings to whoever asks.

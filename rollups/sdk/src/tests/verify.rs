@@ -220,7 +220,8 @@ fn a_receipt_counts_only_with_its_validators_signature() {
         deadline: 205,
         signature: receipt.signature.to_string(),
     };
-    let verify = |view: &ReceiptView| verify_receipt(&chain.genesis, id, envelope, view);
+    let verify =
+        |view: &ReceiptView| verify_receipt(&chain.genesis.first_epoch(), id, envelope, view);
     assert_eq!(verify(&view).expect("signed"), receipt);
     let changes: [fn(&mut ReceiptView); 5] = [
         |view| view.validator = 1,

@@ -1,11 +1,13 @@
 //! One block's envelopes for one rollup: all of them, and what they hold.
 
+use std::collections::BTreeMap;
+
 use conclave_crypto::{Coder, InconsistentBatch};
 use conclave_light::verify_complete;
 use conclave_seal::{MalformedEvidence, SealScheme, ShareContext, Verdict, body_matches};
 use conclave_types::{
-    Block, DeliveredEntry, Digest, Domain, Envelope, EnvelopeHeader, EnvelopeId, Height, LaneKind,
-    Point, RollupId, StreamOutcome, TxIndex, decode_transactions, limits,
+    Block, DeliveredEntry, Digest, Domain, Envelope, EnvelopeHeader, EnvelopeId, Epoch, Height,
+    LaneKind, Point, RollupId, StreamOutcome, TxIndex, decode_transactions, limits,
 };
 
 use super::{Auditor, HEADER_BYTES_MAX, VerifyError, decode};
@@ -192,8 +194,10 @@ impl Auditor {
             return Err(refuse());
         }
         let references: Vec<&EnvelopeHeader> = headers.iter().collect();
+        // All of a certificate are sealed to one key; that of another does not verify.
+        let seal = self.seal(certificate.context.lane.key)?;
         let verdicts = certificate
-            .verify(&self.seal, &references)
+            .verify(&*seal, &references)
             .map_err(|_| refuse())?;
         let proven = headers.iter().zip(verdicts);
         let proven = proven.filter(|(_, verdict)| *verdict == Verdict::Malformed);
@@ -213,12 +217,13 @@ impl Auditor {
         };
         let mut found = Vec::new();
         let mut coder = Coder::default();
+        let committee = &self.keys(block.header.epoch)?.committee;
         for text in &view.inconsistent_evidence {
             let evidence: InconsistentBatch =
                 decode(text, EVIDENCE_BYTES_MAX).ok_or_else(refuse)?;
             // The block's certificate covers the batch's.
             let shown = block.batches.contains(&evidence.batch)
-                && evidence.holds(self.committee.threshold, &mut coder);
+                && evidence.holds(committee.threshold, &mut coder);
             if !shown {
                 return Err(refuse());
             }
@@ -242,19 +247,23 @@ impl Auditor {
                 what: "an opening",
             })?);
         }
-        let claims: Vec<(&EnvelopeHeader, Point)> = headers
-            .iter()
-            .zip(&openings)
-            .filter_map(|(header, m)| Some((header, (*m)?)))
-            .collect();
-        let verdicts = self.seal.verify_openings(&claims);
-        let wrong = verdicts.iter().position(|holds| !holds);
-        if let Some((header, _)) = wrong.and_then(|at| claims.get(at)) {
-            return Err(VerifyError::Envelope {
-                height,
-                envelope: header.id(),
-                what: "the opening is not the header's",
-            });
+        let mut claims: BTreeMap<Epoch, Vec<(&EnvelopeHeader, Point)>> = BTreeMap::new();
+        for (header, m) in headers.iter().zip(&openings) {
+            if let Some(m) = m {
+                let of_key = claims.entry(header.core.epoch).or_default();
+                of_key.push((header, *m));
+            }
+        }
+        for (epoch, claims) in claims {
+            let verdicts = self.seal(epoch)?.verify_openings(&claims);
+            let wrong = verdicts.iter().position(|holds| !holds);
+            if let Some((header, _)) = wrong.and_then(|at| claims.get(at)) {
+                return Err(VerifyError::Envelope {
+                    height,
+                    envelope: header.id(),
+                    what: "the opening is not the header's",
+                });
+            }
         }
         Ok(openings)
     }
@@ -283,7 +292,11 @@ impl Auditor {
         if !body_matches(&envelope) {
             return Err("the body is not the header's");
         }
-        let plaintext = m.and_then(|m| self.seal.decrypt(&envelope, &m));
+        // One without an opening may name any key.
+        let seal = m.and_then(|_| self.seal(envelope.header.core.epoch).ok());
+        let plaintext = m
+            .zip(seal)
+            .and_then(|(m, seal)| seal.decrypt(&envelope, &m));
         if let Some(plaintext) = plaintext.filter(|_| sealed) {
             contents.plaintext = Some(Domain::EnvelopeBody.digest(&plaintext));
             contents.transactions = decode_transactions(&plaintext).ok();

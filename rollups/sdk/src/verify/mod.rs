@@ -10,6 +10,9 @@
 //!          ledger root of a final header ─▶ the stream's digest        the settled root
 //! ```
 //!
+//! Committees change with the epochs: each hands over to the next by its last block, and a range is
+//! followed through as many epochs as it lies in.
+//!
 //! Finality, order, completeness and what every opened envelope holds follow from blocks, headers
 //! and openings. That an envelope was unpaid, a duplicate or void depends on the ledger: the
 //! outcomes of all envelopes are hashed into the stream's digest, which must lead to the digest in
@@ -21,28 +24,28 @@
 //! neither are reported as not anchored.
 
 mod delivery;
+mod epochs;
 mod ledger;
 mod report;
 mod settlement;
 mod walk;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use conclave_crypto::{BlsCommittee, BlsCommitteeError, Committee, CommitteeError};
 use conclave_light::{
-    CertificateError, ChainError, ContentsError, LedgerProofError, Verifier, verify_ancestry,
+    CertificateError, ChainError, ContentsError, EpochError, LedgerProofError, verify_ancestry,
 };
-use conclave_seal::{KeyError, Tdh2};
+use conclave_seal::KeyError;
 use conclave_types::{
     Block, BlockHeader, BlockId, ChainId, CommitCertificate, Digest, EnvelopeId, Genesis, Height,
     RollupId, Settled, StateRoot, TxIndex, codec, limits,
 };
-use rand_core::{OsRng, RngCore};
 
 pub use delivery::VerifiedDelivery;
 pub use ledger::ProvenLedger;
 pub use report::{ProofReport, RangeReport, RangeRequest};
 
+use self::epochs::Epochs;
 use crate::ClientError;
 use crate::api::BlockView;
 
@@ -55,13 +58,7 @@ const HEADER_BYTES_MAX: usize = 1024;
 /// Something that does not verify; it says exactly what.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The genesis has no valid committee.
-    #[error(transparent)]
-    Committee(#[from] CommitteeError),
-    /// A key of the genesis is not valid.
-    #[error(transparent)]
-    Keys(#[from] BlsCommitteeError),
-    /// The sealing key of the genesis is not valid.
+    /// The sealing key of an epoch is not valid.
     #[error(transparent)]
     SealingKey(#[from] KeyError),
     /// The nodes did not serve what is to be verified.
@@ -70,6 +67,12 @@ pub enum VerifyError {
     /// A field is missing or does not decode.
     #[error("[CV-SDK-040] height {height}: {what} is missing or malformed; ask another node")]
     Malformed { height: Height, what: &'static str },
+    /// The hand-over to an epoch does not verify, or an epoch is not known yet.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
+    /// The hand-over to an epoch does not decode.
+    #[error("[CV-SDK-053] the hand-over to epoch {epoch} is malformed; ask another node")]
+    HandOver { epoch: u64 },
     /// A certificate proves nothing.
     #[error("height {height}: {source}")]
     Certificate {
@@ -180,9 +183,8 @@ pub enum VerifyError {
 /// Everything that is needed to verify, made from the genesis alone.
 pub struct Auditor {
     chain: ChainId,
-    committee: Committee,
-    signatures: BlsCommittee,
-    seal: Tdh2,
+    /// Grows by what nodes show of later epochs.
+    epochs: Mutex<Epochs>,
 }
 
 /// A block that 2f+1 validators made final.
@@ -195,17 +197,12 @@ pub struct FinalBlock {
 }
 
 impl Auditor {
-    /// Checks the genesis' keys and gets ready. Takes randomness for the weights of batched checks.
+    /// Checks the genesis' keys and gets ready; later epochs are learnt by [`Self::follow`]. Takes
+    /// randomness for the weights of batched checks.
     pub fn new(genesis: &Genesis) -> Result<Arc<Self>, VerifyError> {
-        let committee = Committee::from_genesis(genesis)?;
-        let weights: Vec<u16> = committee.members().iter().map(|m| m.weight).collect();
-        let mut seed = [0; 32];
-        OsRng.fill_bytes(&mut seed);
         Ok(Arc::new(Self {
             chain: genesis.chain_id(),
-            signatures: BlsCommittee::verifier(&genesis.validators)?,
-            seal: Tdh2::new(&genesis.sealing, &weights, None, seed)?,
-            committee,
+            epochs: Mutex::new(Epochs::new(genesis)?),
         }))
     }
 
@@ -235,13 +232,8 @@ impl Auditor {
                 ),
             });
         }
-        let verifier = Verifier {
-            chain: self.chain,
-            committee: &self.committee,
-            signatures: &self.signatures,
-            origin: None,
-        };
-        verifier
+        self.keys(certificate.epoch)?
+            .verifier(self.chain)
             .commit(&certificate)
             .map_err(|source| VerifyError::Certificate { height, source })?;
         verify_ancestry(&headers, &certificate)

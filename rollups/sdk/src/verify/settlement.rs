@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use conclave_types::{
-    AuctionId, Digest, Height, ProofSystem, Range, RollupId, StateRoot, Statement, TxIndex, limits,
+    AuctionId, Digest, Epoch, Height, ProofSystem, Range, RollupId, StateRoot, Statement, TxIndex,
+    limits,
 };
 
 use super::walk::Walk;
@@ -29,6 +30,7 @@ impl Auditor {
 
         // 1. A ledger that a final header names: where the chain of digests must lead.
         let view = client.ledger_proof(rollup).await?;
+        self.follow(client, Epoch(view.block.epoch)).await?;
         let auditor = self.clone();
         let ledger = offload(move || auditor.ledger(rollup, &view)).await?;
         let (from, to) = heights(request, &ledger)?;
@@ -55,6 +57,9 @@ impl Auditor {
                     wanted: to,
                 });
             }
+            let blocks = page.deliveries.iter().flat_map(|view| &view.block);
+            let newest = blocks.map(|block| block.epoch).max().unwrap_or(0);
+            self.follow(client, Epoch(newest)).await?;
             let auditor = self.clone();
             walk = offload(move || {
                 for view in &page.deliveries {
@@ -226,7 +231,7 @@ fn check_settled(report: &RangeReport) -> Result<(), VerifyError> {
 }
 
 /// Verification takes milliseconds of CPU per block and proof, which the reactor must not wait for.
-async fn offload<T: Send + 'static>(
+pub(super) async fn offload<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, VerifyError> + Send + 'static,
 ) -> Result<T, VerifyError> {
     match tokio::task::spawn_blocking(work).await {

@@ -81,6 +81,7 @@ impl Sequencer {
             let needed = committee.threshold.one_honest();
             actions.push(Action::Fetch(Fetch::Body {
                 id,
+                epoch: committee.epoch,
                 holders,
                 needed,
             }));

@@ -132,3 +132,21 @@ fn an_epoch_that_is_told_twice_changes_nothing() {
             .any(|action| matches!(action, Action::Durable { .. }))
     );
 }
+
+/// Nothing is stuck at a rotation: what was acknowledged and is sealed to a key that no block may
+/// use any more is reported, and its payer can seal it again.
+#[test]
+fn what_is_sealed_to_a_key_past_its_grace_is_reported_expired() {
+    let envelope = batch(1, b"ours").envelopes[0].clone();
+    let id = envelope.header.id();
+    let mut mempool = crate::mempool::Mempool::default();
+    mempool.insert(envelope, Amount(1), 5);
+    assert!(mempool.expire_keys(Epoch(0)).is_empty());
+    assert_eq!(mempool.expire_keys(Epoch(1)), [id]);
+    assert_eq!((mempool.len(), mempool.waiting()), (0, 0));
+
+    let epochs = Epochs::new(&config(100, 10, &[0, 1]));
+    assert_eq!(epochs.oldest_key(Height(99)), Epoch(0));
+    assert_eq!(epochs.oldest_key(Height(108)), Epoch(0));
+    assert_eq!(epochs.oldest_key(Height(109)), Epoch(1));
+}

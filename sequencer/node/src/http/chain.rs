@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use conclave_sdk::api::{BlockView, CommitteeView, StatusView};
-use conclave_types::Height;
+use conclave_sdk::api::{BlockView, CommitteeView, EpochChangeView, StatusView};
+use conclave_types::{Epoch, Height};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -24,7 +24,9 @@ pub(super) async fn committee<B: Backend>(
     _: Params<NoParams>,
 ) -> Result<Json<CommitteeView>, Failure> {
     let committed = api.backend.progress().borrow().committed;
-    let view = view::committee(api.backend.genesis(), committed);
+    let ledger = api.backend.ledger();
+    let chain = api.backend.genesis().chain_id();
+    let view = view::committee(chain, ledger.present_setup(), committed);
     view.map(Json)
         .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
 }
@@ -104,4 +106,24 @@ pub(super) async fn block<B: Backend>(
         .await?
         .map(Json)
         .ok_or_else(|| Failure::unknown("committed block at height", height))
+}
+
+/// How the epoch before one handed over to it: its last header, that block's commit certificate, and
+/// the new epoch's validators and sealing key. From the genesis on, these show every committee.
+#[utoipa::path(
+    get, path = "/v1/epochs/{epoch}/handoff", tag = "chain",
+    params(("epoch" = u64, Path, description = "The epoch that begins, from 1.")),
+    responses((status = 200, body = EpochChangeView))
+)]
+pub(super) async fn handoff<B: Backend>(
+    State(api): Shared<B>,
+    PathId(epoch): PathId<Epoch>,
+    _: Params<NoParams>,
+) -> Result<Json<EpochChangeView>, Failure> {
+    let found = api.read(move |backend| backend.epoch_change(epoch));
+    let view = |change| Json(view::epoch_change(&change));
+    found
+        .await?
+        .map(view)
+        .ok_or_else(|| Failure::unknown("hand-over to epoch", epoch))
 }

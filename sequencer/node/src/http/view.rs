@@ -4,13 +4,14 @@ use bincode::Encode;
 use conclave_ledger::Ledger;
 use conclave_market::{Auction, BidVerdict, OpenedBid, Phase, Prover, Stage};
 use conclave_sdk::api::{
-    AccountView, AuctionView, BatchView, BidView, BlockView, CommitteeView, DeliveryView, FeeQuote,
-    LedgerProofView, LinkView, LinksView, ProvenEntryView, ProverView, ReceiptView, RollupView,
-    TotalsView, ValidatorView,
+    AccountView, AuctionView, BatchView, BidView, BlockView, CommitteeView, DeliveryView,
+    EpochChangeView, FeeQuote, LedgerProofView, LinkView, LinksView, ProvenEntryView, ProverView,
+    ReceiptView, RollupView, TotalsView, ValidatorView,
 };
 use conclave_types::{
-    AccountId, Amount, BatchRef, Digest, Genesis, Height, MarketParameters, ProofPolicy, Receipt,
-    RollupId, ThresholdError, TxIndex, ValidatorIndex, ValidatorInfo, codec,
+    AccountId, Amount, BatchRef, ChainId, Digest, EpochChange, EpochSetup, Genesis, Height,
+    MarketParameters, ProofPolicy, Receipt, RollupId, ThresholdError, TxIndex, ValidatorIndex,
+    ValidatorInfo, codec,
 };
 
 use super::market::AuctionState;
@@ -37,21 +38,22 @@ pub(super) fn fee_quote(ledger: &Ledger, genesis: &Genesis, body_bytes: u32) -> 
     }
 }
 
-/// The committee of the genesis, which serves as long as its epoch lasts.
+/// The committee of the ledger's epoch.
 pub(super) fn committee(
-    genesis: &Genesis,
+    chain: ChainId,
+    setup: &EpochSetup,
     committed: Height,
 ) -> Result<CommitteeView, ThresholdError> {
-    let threshold = genesis.threshold()?;
+    let threshold = setup.threshold()?;
     Ok(CommitteeView {
-        chain: genesis.chain_id().to_string(),
-        epoch: 0,
+        chain: chain.to_string(),
+        epoch: setup.epoch.0,
         total_weight: threshold.total(),
         quorum: threshold.quorum(),
-        sealing_key: genesis.sealing.key.to_string(),
+        sealing_key: setup.sealing.key.to_string(),
         validators: (0..)
             .map(ValidatorIndex)
-            .zip(&genesis.validators)
+            .zip(&setup.validators)
             .map(|(index, info)| validator(index, info))
             .collect(),
         height: committed.0,
@@ -99,6 +101,15 @@ fn batch(batch: &BatchRef) -> BatchView {
         id: batch.header.id().to_string(),
         author: batch.header.author.0,
         envelopes: batch.header.envelopes(),
+    }
+}
+
+/// How an epoch was handed over to.
+pub(super) fn epoch_change(change: &EpochChange) -> EpochChangeView {
+    EpochChangeView {
+        epoch: change.setup.epoch.0,
+        height: change.last.height.0,
+        change: hex::encode(codec::encode(change)),
     }
 }
 

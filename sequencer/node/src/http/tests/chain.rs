@@ -389,6 +389,23 @@ impl Inner {
     }
 }
 
+/// Epoch 1 has the validators of epoch 0 and begins after the first block.
+pub(super) fn epoch_1(genesis: &Genesis) -> EpochChange {
+    let setup = EpochSetup {
+        epoch: Epoch(1),
+        ..genesis.first_epoch()
+    };
+    let last = (Height(1), BlockTime(1), ValidatorIndex(0));
+    let mut last = block(genesis, last, 0, (Height(0), Digest::ZERO));
+    last.block.header.next_epoch = Some(setup.digest());
+    last.certificate.block = last.block.id();
+    EpochChange {
+        last: last.block.header,
+        certificate: last.certificate,
+        setup,
+    }
+}
+
 impl Backend for Chain {
     async fn submit(&self, envelope: Envelope) -> Result<Receipt, Refusal> {
         self.submissions.send_modify(|count| *count += 1);
@@ -411,6 +428,10 @@ impl Backend for Chain {
 
     fn genesis(&self) -> &Genesis {
         &self.genesis
+    }
+
+    fn epoch_change(&self, epoch: Epoch) -> Option<EpochChange> {
+        (epoch == Epoch(1)).then(|| epoch_1(&self.genesis))
     }
 
     fn ledger(&self) -> Arc<Ledger> {

@@ -18,6 +18,7 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/v1/status", "/v1/status"),
     ("GET", "/v1/blocks", "/v1/blocks?from=1&limit=3"),
     ("GET", "/v1/blocks/{height}", "/v1/blocks/2"),
+    ("GET", "/v1/epochs/{epoch}/handoff", "/v1/epochs/1/handoff"),
     ("GET", "/v1/rollups", "/v1/rollups?from=0&limit=10"),
     ("GET", "/v1/rollups/{id}", "/v1/rollups/7"),
     (
