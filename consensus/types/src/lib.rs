@@ -47,7 +47,7 @@ pub use domain::Domain;
 pub use envelope::{
     Bucket, Envelope, EnvelopeCore, EnvelopeHeader, EnvelopeId, Payload, ReleaseRule, SealedKey,
 };
-pub use epoch::EpochSetup;
+pub use epoch::{EpochRecord, EpochSetup};
 pub use genesis::{
     Allocation, ConsensusParameters, FeeParameters, Genesis, GenesisError, MarketParameters,
     SealingKey, ValidatorInfo,
