@@ -56,10 +56,11 @@ const ALLOWED: &[Allowed] = &[
         on: &[
             "conclave-types",
             "conclave-crypto",
+            "conclave-seal",
             "conclave-light",
             "conclave-market",
         ],
-        why: "what ordered contents mean does not depend on how they were ordered; evidence against validators is judged as light clients judge it",
+        why: "what ordered contents mean does not depend on how they were ordered; evidence against validators is judged as light clients judge it, and messages of a key generation as its members judge them",
     },
     Allowed {
         package: "conclave-sequencer",

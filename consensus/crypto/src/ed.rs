@@ -90,6 +90,11 @@ pub fn verify(key: &[u8; 32], message: &Digest, signature: &EdSignature) -> bool
     Parsed::new(&item).is_some_and(|parsed| parsed.holds())
 }
 
+/// Whether these bytes can be somebody's key: a canonical point, not of small order.
+pub fn is_key(key: &[u8; 32]) -> bool {
+    canonical(key).is_some_and(|key| !key.is_small_order())
+}
+
 /// The positions of the signatures that do not verify, ascending; empty when all do.
 ///
 /// About twice as quick as one by one when all are good. Every bad one costs a bisection, at most

@@ -1,8 +1,10 @@
 //! The seam between agreement and BLS: what a simulator may replace by something quicker.
 
+use std::sync::OnceLock;
+
 use blst::BLST_ERROR;
 use blst::min_sig::{AggregatePublicKey, AggregateSignature, PublicKey, Signature};
-use conclave_types::{BlsSignature, Digest, Signers, ValidatorIndex, ValidatorInfo};
+use conclave_types::{BlsPublicKey, BlsSignature, Digest, Signers, ValidatorIndex, ValidatorInfo};
 
 use crate::bls::{BlsKey, BlsSecret, TAG, decode_signature};
 
@@ -38,8 +40,14 @@ pub trait Signatures: Send + Sync {
 
 /// The real implementation over a committee's keys.
 pub struct BlsCommittee {
-    keys: Vec<BlsKey>,
+    keys: Vec<Key>,
     secret: Option<BlsSecret>,
+}
+
+/// A validator's key, decoded at once or when it is first asked for.
+struct Key {
+    bytes: BlsPublicKey,
+    decoded: OnceLock<Option<BlsKey>>,
 }
 
 /// A genesis whose keys cannot be trusted.
@@ -63,15 +71,32 @@ impl BlsCommittee {
     /// Checks every key's proof of possession, about a millisecond each.
     pub fn verifier(validators: &[ValidatorInfo]) -> Result<Self, BlsCommitteeError> {
         let keys = validators.iter().map(|validator| {
-            BlsKey::decode_with_possession(&validator.bls_key, &validator.bls_possession)
-                .ok_or_else(|| BlsCommitteeError::Possession {
+            let (key, possession) = (&validator.bls_key, &validator.bls_possession);
+            match BlsKey::decode_with_possession(key, possession) {
+                Some(key) => Ok(Key::decoded(validator.bls_key, key)),
+                None => Err(BlsCommitteeError::Possession {
                     name: validator.name.clone(),
-                })
+                }),
+            }
         });
         Ok(Self {
             keys: keys.collect::<Result<_, _>>()?,
             secret: None,
         })
+    }
+
+    /// A committee that only verifies, of validators whose proofs of possession were checked before.
+    ///
+    /// A key is decoded when it is first needed, so one signature costs one key.
+    pub fn registered(validators: &[ValidatorInfo]) -> Self {
+        let keys = validators.iter().map(|validator| Key {
+            bytes: validator.bls_key,
+            decoded: OnceLock::new(),
+        });
+        Self {
+            keys: keys.collect(),
+            secret: None,
+        }
     }
 
     /// A committee with this node's key, which must be a member's.
@@ -91,7 +116,7 @@ impl BlsCommittee {
     }
 
     fn key(&self, index: ValidatorIndex) -> Option<&PublicKey> {
-        self.keys.get(usize::from(index.0)).map(BlsKey::point)
+        Some(self.keys.get(usize::from(index.0))?.get()?.point())
     }
 
     /// The sum of a set's keys. `Some(None)` stands for the identity, which two colluding members
@@ -109,6 +134,20 @@ impl BlsCommittee {
     }
 }
 
+impl Key {
+    fn decoded(bytes: BlsPublicKey, key: BlsKey) -> Self {
+        Self {
+            bytes,
+            decoded: OnceLock::from(Some(key)),
+        }
+    }
+
+    fn get(&self) -> Option<&BlsKey> {
+        let decode = || BlsKey::decode(&self.bytes);
+        self.decoded.get_or_init(decode).as_ref()
+    }
+}
+
 impl Signatures for BlsCommittee {
     fn sign(&self, message: &Digest) -> BlsSignature {
         match &self.secret {
@@ -120,6 +159,7 @@ impl Signatures for BlsCommittee {
     fn verify(&self, signer: ValidatorIndex, message: &Digest, signature: &BlsSignature) -> bool {
         self.keys
             .get(usize::from(signer.0))
+            .and_then(Key::get)
             .is_some_and(|key| key.verify(message, signature))
     }
 

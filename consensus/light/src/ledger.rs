@@ -48,8 +48,16 @@ pub enum EntryTable {
     Proposers,
     /// `ProgramVersion` to the height that froze it.
     Frozen,
-    /// `ValidatorIndex` to the validator's bond.
+    /// `ValidatorIndex` to the slot of the registry.
     Validators,
+    /// `Epoch` to where it stands, with the digest of its committee and key.
+    Epochs,
+    /// `Epoch` to its committee and key, while somebody answers for it.
+    Setups,
+    /// `()` to the phase of the key generation.
+    KeyGeneration,
+    /// `ValidatorIndex` to a member of the committee to be, and what it said in the key generation.
+    Candidates,
 }
 
 /// Shows that an entry is in the state under a root.

@@ -21,7 +21,7 @@ pub enum KeyError {
     /// The weights do not add up to 3f+1.
     #[error(transparent)]
     Threshold(#[from] ThresholdError),
-    /// A validator without key shares.
+    /// A validator without key shares at genesis.
     #[error("[CV-SEAL-010] validator {validator} has weight 0; remove it from the committee")]
     Weight { validator: ValidatorIndex },
     /// Not one public share per unit of weight.
@@ -29,7 +29,7 @@ pub enum KeyError {
         "[CV-SEAL-011] the sealing key has {found} shares for a total weight of {expected}; use the key that was generated for this committee"
     )]
     Shares { found: usize, expected: u16 },
-    /// A point of the key is the identity or not canonical.
+    /// A point is not canonical, or Y is the identity.
     #[error(
         "[CV-SEAL-012] a point of the sealing key is not a valid group element; use the genesis as its key generation wrote it"
     )]
@@ -73,14 +73,17 @@ impl CommitteeKey {
                 expected: threshold.total(),
             });
         }
-        let decode = |bytes| curve::point(bytes).ok_or(KeyError::Point);
-        let shares: Vec<_> = key.shares.iter().map(decode).collect::<Result<_, _>>()?;
+        // The last dealer of a key generation can choose its values so that the share of somebody it
+        // colludes with is zero. Then all know that share, which its holder could tell them anyway;
+        // to refuse the key for it would let the two stop every key generation.
+        let share = |bytes| curve::any_point(bytes).ok_or(KeyError::Point);
+        let shares: Vec<_> = key.shares.iter().map(share).collect::<Result<_, _>>()?;
         let decoded = Self {
             threshold,
-            y: decode(&key.key)?,
+            y: curve::point(&key.key).ok_or(KeyError::Point)?,
             y_bytes: key.key,
             shares,
-            holdings: holdings(weights)?,
+            holdings: holdings(weights),
         };
         match decoded.is_consistent(key) {
             true => Ok(decoded),
@@ -88,9 +91,10 @@ impl CommitteeKey {
         }
     }
 
-    /// The share positions of a validator; `None` for one outside the committee.
+    /// The share positions of a validator; `None` for one that holds none.
     pub(crate) fn positions(&self, validator: ValidatorIndex) -> Option<Range<usize>> {
-        self.holdings.get(usize::from(validator.0)).cloned()
+        let positions = self.holdings.get(usize::from(validator.0)).cloned();
+        positions.filter(|positions| !positions.is_empty())
     }
 
     /// Y_i and the index i for a position.
@@ -133,19 +137,15 @@ impl CommitteeKey {
     }
 }
 
-/// Each validator's share positions, in committee order.
-pub(crate) fn holdings(weights: &[u16]) -> Result<Vec<Range<usize>>, KeyError> {
+/// Each validator's share positions, by slot; none for who weighs 0.
+pub(crate) fn holdings(weights: &[u16]) -> Vec<Range<usize>> {
     let mut next = 0;
-    let mut holdings = Vec::with_capacity(weights.len());
-    for (validator, weight) in (0..).map(ValidatorIndex).zip(weights) {
-        if *weight == 0 {
-            return Err(KeyError::Weight { validator });
-        }
+    let range = |weight: &u16| {
         let start = next;
         next += usize::from(*weight);
-        holdings.push(start..next);
-    }
-    Ok(holdings)
+        start..next
+    };
+    weights.iter().map(range).collect()
 }
 
 /// The index of the share at a position; at most 256 shares exist.

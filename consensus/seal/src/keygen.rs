@@ -18,7 +18,6 @@
 //! knowledge of what it deals. That does not help against the scheme: Diffie–Hellman problems for
 //! a key shifted by a known offset are as hard as for the key itself.
 
-mod channel;
 mod dealing;
 mod error;
 mod message;
@@ -37,8 +36,8 @@ use frost_ristretto255::keys::dkg::{self, round1, round2};
 use rand_core::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
 
-use crate::key::{self, CommitteeKey, KeyShares};
-use channel::ChannelKey;
+use crate::channel::ChannelKey;
+use crate::key::{self, CommitteeKey, KeyError, KeyShares};
 pub use error::KeyGenerationError;
 use message::{Commitments, Message, Shares};
 
@@ -106,7 +105,11 @@ impl KeyGeneration {
                 "its total weight is 1, so there is nobody to share with",
             ));
         }
-        let holdings = key::holdings(&ceremony.weights)?;
+        if let Some(validator) = ceremony.weights.iter().position(|weight| *weight == 0) {
+            let validator = ValidatorIndex(validator as u16);
+            return Err(KeyError::Weight { validator }.into());
+        }
+        let holdings = key::holdings(&ceremony.weights);
         let positions = holdings
             .get(usize::from(own.0))
             .ok_or_else(|| refuse("this validator is not a member"))?;

@@ -2,7 +2,7 @@
 //! it, and everybody can check what was opened.
 //!
 //! ```text
-//! KeyGeneration ──▶ KeyShares (secret) + SealingKey (public)
+//! KeyGeneration (genesis), Participant (later epochs) ──▶ KeyShares (secret) + SealingKey (public)
 //!                        │                   │
 //! seal ──▶ Envelope ──▶ check ──▶ share_points ──▶ … committed … ──▶ bundle ──▶ open ──▶ M ──▶ decrypt ──▶ transactions
 //! ```
@@ -34,6 +34,8 @@
 
 mod bisect;
 mod certificate;
+mod chain_keygen;
+mod channel;
 mod check;
 mod curve;
 mod hashes;
@@ -51,6 +53,10 @@ mod shares;
 mod tests;
 
 pub use certificate::{CertificateError, MalformedEvidence, OpeningCertificate};
+pub use chain_keygen::{
+    Board, Participant, ParticipantError, Round, check_acknowledgement, check_channel,
+    check_dealing, check_reveal,
+};
 pub use check::{body_matches, verify_payer_signature};
 pub use key::{KeyError, KeyShares};
 pub use keygen::{Ceremony, KeyGeneration, KeyGenerationError, Progress};

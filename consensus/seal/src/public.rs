@@ -2,6 +2,7 @@
 //!
 //! Share points count as public here: they are combined only after they were released.
 
+use conclave_types::ShareIndex;
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::{Identity, IsIdentity, VartimeMultiscalarMul};
@@ -63,6 +64,16 @@ pub(crate) fn combine_small(factors: &[i32], points: &[RistrettoPoint]) -> Ristr
         }
     }
     sum
+}
+
+/// Σ coefficients[k]·index^k, by Horner's rule: a multiplication by an index takes a few additions.
+pub(crate) fn evaluate(coefficients: &[RistrettoPoint], index: ShareIndex) -> RistrettoPoint {
+    let index = [i32::from(index.0)];
+    let value = RistrettoPoint::identity();
+    coefficients
+        .iter()
+        .rev()
+        .fold(value, |value, term| combine_small(&index, &[value]) + term)
 }
 
 /// `a`·G + `b`·`point`.

@@ -81,6 +81,14 @@ domains! {
     KeyGenerationPossession = "key-generation-possession";
     /// What encrypts one dealer's share to its receiver during key generation.
     KeyGenerationChannel = "key-generation-channel";
+    /// One attempt at the key of a later epoch: chain, epoch, attempt and weights.
+    KeyGenerationRound = "key-generation-round";
+    /// A member's secrets of one attempt, derived from its seed.
+    KeyGenerationSecret = "key-generation-secret";
+    /// Proof of knowledge of a channel key or of a dealing's constant term.
+    KeyGenerationKnowledge = "key-generation-knowledge";
+    /// A dealing's polynomial and the two channel keys under which a share of it is encrypted.
+    KeyGenerationDealing = "key-generation-dealing";
     /// What a validator's transport key signs on a submission's receipt.
     Receipt = "receipt";
     /// The key of QUIC's stateless resets, derived from a validator's transport key so that it

@@ -19,11 +19,13 @@ mod envelope;
 mod epoch;
 mod genesis;
 mod ids;
+mod key_generation;
 mod keys;
 pub mod limits;
 mod misbehaviour;
 mod operation;
 mod receipt;
+mod registration;
 mod rollup;
 mod share;
 mod stream;
@@ -45,7 +47,7 @@ pub use domain::Domain;
 pub use envelope::{
     Bucket, Envelope, EnvelopeCore, EnvelopeHeader, EnvelopeId, Payload, ReleaseRule, SealedKey,
 };
-pub use epoch::{EpochChange, EpochSetup, Origin};
+pub use epoch::{EpochChange, EpochRecord, EpochSetup, Origin};
 pub use genesis::{
     Allocation, ConsensusParameters, FeeParameters, Genesis, GenesisError, MarketParameters,
     SealingKey, ValidatorInfo,
@@ -54,10 +56,15 @@ pub use ids::{
     AccountId, Amount, AuctionId, BlockTime, ChainId, Epoch, Height, ProgramVersion, RollupId,
     Sequence, ShareIndex, StateRoot, TxIndex, ValidatorIndex, View,
 };
+pub use key_generation::{
+    ChannelOffer, Contribution, Dealing, KeyGenerationFault, KeyGenerationMessage,
+    KeyGenerationPhase, KeyGenerationPost, LogarithmProof, RevealedShares,
+};
 pub use keys::{BlsPublicKey, BlsSignature, EdSignature, Point, Scalar, TransportKey};
 pub use misbehaviour::{Ballot, Misbehaviour, Offence, OffenceKind, Refusal};
 pub use operation::{Bid, ProofSubmission, SystemOp};
 pub use receipt::Receipt;
+pub use registration::ValidatorUpdate;
 pub use rollup::{ProofPolicy, ProofSystem, Range, RollupConfig, Statement};
 pub use share::{BatchedDleq, Opening, ShareBundle, ShareLane};
 pub use stream::{DeliveredEntry, Settled, Stream, StreamLink, StreamOutcome};

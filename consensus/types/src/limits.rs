@@ -56,10 +56,16 @@ pub const PROOF_BYTES_MAX: usize = 448 * 1024;
 pub const AUCTION_BIDS_MAX: usize = 256;
 /// Bytes of a rollup's or a validator's name.
 pub const NAME_BYTES_MAX: usize = 64;
-/// One message of a key generation: 256 dealings of 171 points each are 1.4 MiB, 256 × 256 shares
+/// Bytes of a validator's address, and of its API's URL: a host name has at most 253.
+pub const ADDRESS_BYTES_MAX: usize = 280;
+/// One message of the genesis's key generation: 256 dealings of 171 points each are 1.4 MiB, 256 × 256 shares
 /// with their tags 2.1 MiB.
 pub const KEY_GENERATION_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a dealing over the chain with 256 members: 171 points, 256 encrypted shares with their
+/// tags and lengths. It travels in one plain envelope.
+pub const DEALING_BYTES_MAX: usize = 171 * 32 + 256 * (32 + 16 + 8) + 1024;
 
 const _: () = assert!(PROOF_BYTES_MAX + 8 * 1024 <= PLAIN_BODY_BYTES_MAX);
+const _: () = assert!(DEALING_BYTES_MAX <= PLAIN_BODY_BYTES_MAX);
 const _: () = assert!(SEALED_BODY_BYTES_MAX <= PLAIN_BODY_BYTES_MAX);
 const _: () = assert!(ENVELOPE_BYTES_MAX <= BATCH_BYTES_MAX);

@@ -4,7 +4,8 @@
 use bincode::{Decode, Encode};
 
 use crate::{
-    AccountId, Amount, AuctionId, Misbehaviour, ProofSystem, RollupConfig, RollupId, StateRoot,
+    AccountId, Amount, AuctionId, KeyGenerationPost, Misbehaviour, ProofSystem, RollupConfig,
+    RollupId, StateRoot, ValidatorIndex, ValidatorInfo, ValidatorUpdate,
 };
 
 /// A sealed offer to prove a range.
@@ -64,4 +65,14 @@ pub enum SystemOp {
     SubmitProof(ProofSubmission),
     /// Evidence that a validator broke a rule of agreement, which forfeits its bond.
     ReportMisbehaviour(Misbehaviour),
+    /// Registers a validator of the weight that it asks for, with the author as its account, and
+    /// locks its bond. It votes from the next epoch whose member set it fits.
+    RegisterValidator(ValidatorInfo),
+    /// Changes a validator from the next epoch on; by its account.
+    UpdateValidator(ValidatorUpdate),
+    /// Ends a validator's service with the next epoch that can do without it; by its account. Its
+    /// bond stays locked until nothing that it may have done can be reported any more.
+    LeaveValidator { validator: ValidatorIndex },
+    /// A message of the key generation for the next epoch.
+    KeyGeneration(Box<KeyGenerationPost>),
 }

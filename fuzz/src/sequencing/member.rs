@@ -162,10 +162,10 @@ impl Member {
             seal: world.seals[usize::from(index.0)].clone(),
             verifier: Arc::new(FirstByte),
             contents: contents.clone(),
+            committee: Arc::new(committee(genesis)),
             votes: VoteKeys {
                 chain: genesis.chain_id(),
-                committee: Arc::new(committee(genesis)),
-                signatures: Arc::new(Model(index)),
+                committees: Arc::new(Model(index)),
             },
             coder: Coder::default(),
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use conclave_crypto::{Coder, Shard};
+use conclave_crypto::{Coder, Committee, Shard};
 use conclave_ledger::VoteKeys;
 use conclave_market::{ContentSource, Verifier};
 use conclave_seal::{MalformedEvidence, OpenResult, OpeningCertificate, SealScheme, ShareContext};
@@ -91,6 +91,8 @@ pub struct Tools {
     pub seal: Arc<dyn SealScheme>,
     pub verifier: Arc<dyn Verifier + Send + Sync>,
     pub contents: Arc<dyn ContentSource + Send + Sync>,
+    /// Whose batches are coded and checked.
+    pub committee: Arc<Committee>,
     pub votes: VoteKeys,
     pub coder: Coder,
 }
@@ -103,7 +105,7 @@ impl Work {
         match self {
             Self::CheckEnvelopes(submissions) => check_envelopes(seal, submissions),
             Self::Encode(batch) => {
-                let committee = &tools.votes.committee;
+                let committee = &tools.committee;
                 let (batch, dispersals) = dispersal::encode(&mut tools.coder, committee, batch);
                 Done::Encoded { batch, dispersals }
             }
@@ -113,7 +115,7 @@ impl Work {
                 dispersal,
             } => check_dispersal(tools, from, to, dispersal),
             Self::Rebuild { manifest, shards } => {
-                let committee = &tools.votes.committee;
+                let committee = &tools.committee;
                 let coder = &mut tools.coder;
                 let rebuilt = dispersal::rebuild(coder, committee, &manifest, shards);
                 Done::Rebuilt(Box::new(rebuilt))
@@ -179,7 +181,7 @@ fn check_dispersal(
     let envelopes: Vec<&EnvelopeHeader> = dispersal.manifest.envelopes.iter().collect();
     let signed = || admission::check_signatures(seal, &envelopes).into_iter();
     let valid = from == to
-        || (dispersal::is_complete(&tools.votes.committee, to, &dispersal)
+        || (dispersal::is_complete(&tools.committee, to, &dispersal)
             && signed().all(|valid| valid));
     let points = if valid {
         share_points(seal, &envelopes)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use conclave_market::{Auction, Phase, ProposerClock, Timer};
-use conclave_types::{AuctionId, BlockTime, Height, RollupId, ValidatorIndex};
+use conclave_types::{AuctionId, BlockTime, Height, RollupId, Threshold, ValidatorIndex};
 
 use crate::state::State;
 
@@ -34,14 +34,16 @@ pub(crate) struct Proposers<'a> {
 
 impl ProposerClock for Proposers<'_> {
     fn enough_proposers_since(&self, started: Height) -> bool {
-        let members = (0..).zip(&self.state.parameters.committee);
+        let setup = self.state.setup();
+        let members = (0..).map(ValidatorIndex).zip(&setup.validators);
         let seen = members.filter(|(index, _)| {
-            let index = ValidatorIndex(*index);
-            let last = self.state.proposers.get(&index);
-            index == self.present || last.is_some_and(|last| *last > started)
+            let last = self.state.proposers.get(index);
+            *index == self.present || last.is_some_and(|last| *last > started)
         });
-        let weight: u32 = seen.map(|(_, member)| u32::from(member.weight)).sum();
-        weight >= u32::from(self.state.parameters.one_honest)
+        let weight: u64 = seen.map(|(_, member)| u64::from(member.weight)).sum();
+        // A checked genesis and every later epoch have a threshold.
+        let one_honest = setup.threshold().map_or(u16::MAX, Threshold::one_honest);
+        weight >= u64::from(one_honest)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use bincode::{Decode, Encode};
 use conclave_market::SubmitError;
-use conclave_types::{Amount, EnvelopeId, Range};
+use conclave_types::{Amount, EnvelopeId, KeyGenerationFault, Range};
 use serde::Serialize;
 
 use crate::rollup::ConfigField;
+use crate::validators::ValidatorField;
 
 /// Why a system operation did nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Encode, Decode, Serialize)]
@@ -61,6 +62,37 @@ pub enum OpError {
     /// The validator's bond is forfeited already.
     #[error("[CV-LEDGER-023] the validator's bond was forfeited before; nothing is left to report")]
     BondForfeited,
+    /// A registration or a change of one that cannot be.
+    #[error(
+        "[CV-LEDGER-024] the validator's {field:?} is not acceptable; correct it, or use a fresh key or name"
+    )]
+    Validator { field: ValidatorField },
+    /// The author is not the account of a serving validator in this slot.
+    #[error(
+        "[CV-LEDGER-025] only the account of a validator that serves or waits in this slot may do this; use the operator's key and check the slot"
+    )]
+    NotOperator,
+    /// No slot is vacant.
+    #[error(
+        "[CV-LEDGER-026] all {max} slots for validators are taken; wait until one that left is unbonded",
+        max = conclave_types::limits::VALIDATORS_MAX
+    )]
+    ValidatorsFull,
+    /// The attempt is over, or never was.
+    #[error(
+        "[CV-LEDGER-027] no such key generation runs; follow the epochs of the chain for the present one"
+    )]
+    KeyGenerationOver,
+    /// The message is not one that this member sends now.
+    #[error(
+        "[CV-LEDGER-028] the key generation does not take this message ({fault:?}); post what the present phase asks for"
+    )]
+    KeyGeneration { fault: KeyGenerationFault },
+    /// Evidence of an epoch that has not been, or whose committee was let go.
+    #[error(
+        "[CV-LEDGER-029] nobody answers for that epoch (any more); report misbehaviour before the bonds of its committee are released"
+    )]
+    EpochClosed,
 }
 
 /// A block that cannot be executed yet. The ledger is unchanged.

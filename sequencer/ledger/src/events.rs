@@ -3,8 +3,8 @@
 use bincode::{Decode, Encode};
 use conclave_market::{Auction, OpenedBid, Payment, Stage, Standby};
 use conclave_types::{
-    AccountId, Amount, AuctionId, EnvelopeId, Misbehaviour, ProgramVersion, ProofSystem, Range,
-    RollupId, StateRoot, ValidatorIndex,
+    AccountId, Amount, AuctionId, Digest, EnvelopeId, Epoch, Misbehaviour, ProgramVersion,
+    ProofSystem, Range, RollupId, StateRoot, ValidatorIndex,
 };
 use serde::Serialize;
 
@@ -112,6 +112,37 @@ pub enum LedgerEvent {
         validator: ValidatorIndex,
         to_pool: Amount,
     },
+    /// A validator took a slot; it votes from the next epoch that takes it.
+    ValidatorRegistered { validator: ValidatorIndex },
+    /// A validator changes from the next epoch on.
+    ValidatorUpdated { validator: ValidatorIndex },
+    /// A validator asked to leave.
+    ValidatorLeaving { validator: ValidatorIndex },
+    /// What a validator had locked beyond what it still answers for is its account's again.
+    BondReleased {
+        validator: ValidatorIndex,
+        account: AccountId,
+        amount: Amount,
+    },
+    /// The members of the next epoch are fixed, and make its key.
+    KeyGenerationBegun { epoch: Epoch, attempt: u32 },
+    /// An attempt came to no key; the next begins.
+    KeyGenerationFailed {
+        epoch: Epoch,
+        attempt: u32,
+        /// Who did not do its part.
+        short: Vec<ValidatorIndex>,
+    },
+    /// The next epoch's key is made; the present epoch ends when it has lasted long enough.
+    EpochReady {
+        epoch: Epoch,
+        /// The digest of its setup.
+        setup: Digest,
+    },
+    /// The first block of an epoch was executed.
+    EpochStarted { epoch: Epoch },
+    /// Nobody can be accused of anything in this epoch any more.
+    EpochClosed { epoch: Epoch },
     /// Two valid proofs of one range differ: the program version proves nothing any more.
     ProgramFrozen {
         program: ProgramVersion,

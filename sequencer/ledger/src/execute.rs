@@ -76,11 +76,14 @@ impl Ledger {
         assert!(block.time > self.state.meta.time, "block time went back");
         assert!(block.ledger_height < block.height, "a root from the future");
 
-        // 0. What execution needs is here.
+        // 0. What execution needs is here. What is due was asked for before the block was executed, by
+        // the committee of the block before.
         let due = self.due(block.time, block.proposer);
         let mut operations = decode_operations(&block.entries);
         let bids = std::mem::take(&mut block.bids);
         let mut context = self.prepare(&block, bids, &due, &operations, source)?;
+
+        self.enter_epoch(&mut context, &block);
 
         // 1. Fees, from headers only.
         let dispositions = self.order(&block);
@@ -146,6 +149,10 @@ impl Ledger {
 
         // 5. Intents.
         self.raise_intents(&mut context);
+
+        // 6. The next epoch's key, and what past epochs kept locked.
+        self.advance_key_generation(&mut context);
+        self.close_epochs(&mut context, block.proposer);
 
         self.finish(&block, context.fee_changes.clone());
         Ok(Executed {

@@ -48,7 +48,7 @@ pub enum Disposition {
     Expired,
     /// Not charged, not opened: the expiry is further ahead than copies are remembered.
     ExpiryTooFar,
-    /// Not charged, not opened: sealed to a key of another epoch.
+    /// Not charged, not opened: sealed to the key of another epoch, and not in its grace window.
     WrongEpoch,
 }
 
@@ -85,6 +85,17 @@ pub(crate) struct FeeAccount {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct FeeChanges(Vec<FeeChange>);
 
+/// Envelopes sealed to which keys are ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct KeyEpochs {
+    /// Of the newest block.
+    epoch: Epoch,
+    /// Its first block.
+    first: Height,
+    /// For how many heights of an epoch the key of the one before is taken.
+    grace_blocks: u64,
+}
+
 /// Fee accounts and the changes to them that no header covers yet.
 ///
 /// One runs ahead of execution, one is embedded in the executed ledger. Both see the same blocks
@@ -95,6 +106,7 @@ pub struct FeeLedger {
     pub(crate) parameters: FeeParameters,
     /// The last height whose changes are queued.
     pub(crate) executed: Height,
+    pub(crate) keys: KeyEpochs,
     pub(crate) accounts: Table<AccountId, FeeAccount>,
     pub(crate) queue: Table<Height, FeeChanges>,
 }
@@ -141,10 +153,15 @@ impl Value for FeeChanges {
 }
 
 impl FeeLedger {
-    pub(crate) fn new(parameters: FeeParameters) -> Self {
+    pub(crate) fn new(parameters: FeeParameters, grace_blocks: u64) -> Self {
         Self {
             parameters,
             executed: Height(0),
+            keys: KeyEpochs {
+                epoch: Epoch(0),
+                first: Height(1),
+                grace_blocks,
+            },
             accounts: Table::default(),
             queue: Table::default(),
         }
@@ -177,6 +194,17 @@ impl FeeLedger {
     /// Whether changes wait for a header that covers them.
     pub fn has_queued(&self) -> bool {
         self.queue.iter().next().is_some()
+    }
+
+    /// Whether a block of this height and epoch orders what is sealed to the key of epoch `key`: its
+    /// own, and at the beginning the one before.
+    pub const fn takes_key(&self, key: Epoch, height: Height, epoch: Epoch) -> bool {
+        let first = match epoch.0 == self.keys.epoch.0 {
+            true => self.keys.first,
+            false => height,
+        };
+        let in_grace = height.0.saturating_sub(first.0) < self.keys.grace_blocks;
+        key.0 == epoch.0 || in_grace && key.0.saturating_add(1) == epoch.0
     }
 
     /// Orders a committed block. Blocks come in the order of their heights, each once.
@@ -222,6 +250,10 @@ impl FeeLedger {
             surcharges: Amount::ZERO,
         };
         self.apply_queue(block.ledger_height, &mut ordered);
+        if block.epoch != self.keys.epoch {
+            self.keys.epoch = block.epoch;
+            self.keys.first = block.height;
+        }
         for envelope in envelopes {
             let header = envelope.header;
             let disposition = self.dispose(header, block.height, block.epoch);
@@ -238,7 +270,7 @@ impl FeeLedger {
 
     fn dispose(&self, header: &EnvelopeHeader, height: Height, epoch: Epoch) -> Disposition {
         let core = &header.core;
-        if core.epoch != epoch {
+        if !self.takes_key(core.epoch, height, epoch) {
             return Disposition::WrongEpoch;
         }
         if core.expiry < height {

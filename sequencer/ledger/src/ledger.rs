@@ -42,6 +42,11 @@ impl Ledger {
                 reason: "the fee ledger stands at another height",
             });
         }
+        if !state.setups.contains(&state.meta.epoch) || !state.epochs.contains(&state.meta.epoch) {
+            return Err(RestoreError::Inconsistent {
+                reason: "the present epoch has no committee",
+            });
+        }
         let ledger = Self::from_state(state);
         if ledger.state.money() != u128::from(ledger.state.meta.supply.0) {
             return Err(RestoreError::Inconsistent {

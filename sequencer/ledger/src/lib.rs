@@ -5,7 +5,8 @@
 //!                          ▲ queue(fee changes)                        │ openings
 //!                          │                                          ▼
 //!                       Executed ◀── Ledger::execute ◀── ExecutableBlock
-//!                          │              │ rollups, provers, bonds: system operations
+//!                          │              │ rollups, provers, validators, bonds: system operations
+//!                          │              │ the next epoch's key: conclave-seal
 //!                          │              │ intents, auctions, awards, settlement: conclave-market
 //!                          ▼              ▼
 //!        deliveries, events, state root ──▶ streams, watchers, later headers
@@ -19,7 +20,9 @@
 //! 3. fees are shared out: the rollup's part, of the rest the proposer's, what remains (with all
 //!    rounding) to the batch's author;
 //! 4. envelopes act in their order: deliveries, system operations, proofs;
-//! 5. intents are raised for what is long or old enough.
+//! 5. intents are raised for what is long or old enough;
+//! 6. the key generation of the next epoch goes on, and epochs that are over in every respect are
+//!    closed, which gives back bonds.
 //!
 //! Invariants:
 //! - The same blocks and contents give the same state, byte for byte; there is no clock, no
@@ -29,6 +32,9 @@
 //! - Whether an envelope is paid depends on headers and on executed heights that a header covers,
 //!   never on unopened contents: a [`FeeLedger`] that runs ahead agrees with the embedded one.
 //! - Nothing is due on time alone: timers also need blocks of f+1 distinct proposers.
+//! - Whoever had a vote answers for it with its bond until its epoch is closed, and keeps its slot.
+//! - The committee and key of the next epoch are a function of the executed blocks, and fixed at one
+//!   height for all.
 //! - A range settles once, from the settled root, and is paid at most what was escrowed for it.
 //!
 //! Bounds: a rollup has at most [`OUTSTANDING_MAX`] unfinished ranges, an auction at most
@@ -44,12 +50,15 @@ mod auctions;
 mod bids;
 mod block;
 mod delivery;
+mod epochs;
 mod error;
 mod events;
 mod execute;
 mod fees;
 mod intents;
+mod key_generation;
 mod ledger;
+mod member_set;
 mod misbehaviour;
 mod money;
 mod proofs;
@@ -60,6 +69,7 @@ mod state;
 mod system;
 mod table;
 mod tree;
+mod validators;
 
 #[cfg(test)]
 mod tests;
@@ -69,7 +79,9 @@ pub use block::{ClosedBid, Content, Delivery, Entry, ExecutableBlock, Executed, 
 pub use error::{ExecuteError, OpError, RestoreError};
 pub use events::LedgerEvent;
 pub use fees::{Disposition, FeeChange, FeeLedger, OrderBehind, OrderedBlock, OrderedEnvelope};
+pub use key_generation::KeyGenerationView;
 pub use ledger::Ledger;
-pub use misbehaviour::{ValidatorBond, VoteKeys};
+pub use misbehaviour::{BlsCommittees, Committees, VoteKeys};
 pub use query::{AccountView, Totals};
 pub use rollup::{Change, ConfigField, OUTSTANDING_MAX, PendingChange, Rollup};
+pub use validators::{Standing, ValidatorBond, ValidatorField, ValidatorRecord};

@@ -1,47 +1,49 @@
-//! Validators' bonds, and what evidence of misbehaviour does to them.
+//! What evidence of misbehaviour does to a validator's bond.
 
 use std::sync::Arc;
 
-use bincode::{Decode, Encode};
-use conclave_crypto::{Committee, Signatures};
-use conclave_types::{AccountId, Amount, ChainId, Height, Misbehaviour, ValidatorIndex};
+use conclave_crypto::{BlsCommittee, BlsKey, Committee, Signatures};
+use conclave_types::{AccountId, ChainId, EpochSetup, Misbehaviour, ValidatorIndex, ValidatorInfo};
 
 use crate::error::OpError;
 use crate::events::LedgerEvent;
 use crate::execute::Context;
 use crate::ledger::Ledger;
 use crate::money::{minus, share};
-use crate::table::Value;
 
-/// Whose votes evidence is about, and how their signatures are checked.
+/// Checks what members of any epoch's committee sign. The simulator has its own.
+pub trait Committees: Send + Sync {
+    /// The signatures of an epoch's committee, for verifying only.
+    fn signatures(&self, setup: &EpochSetup) -> Arc<dyn Signatures>;
+
+    /// Whether a newcomer's BLS key is sound and its possession is proven.
+    fn is_possessed(&self, info: &ValidatorInfo) -> bool;
+}
+
+/// The real committees.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BlsCommittees;
+
+/// How the ledger checks votes and the keys of those who will vote.
 #[derive(Clone)]
 pub struct VoteKeys {
     pub chain: ChainId,
-    pub committee: Arc<Committee>,
-    pub signatures: Arc<dyn Signatures>,
+    pub committees: Arc<dyn Committees>,
 }
 
-/// What a validator has at stake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub struct ValidatorBond {
-    /// Zero once it is forfeited.
-    pub amount: Amount,
-    /// The height at which it was.
-    pub forfeited: Option<Height>,
-}
+impl Committees for BlsCommittees {
+    fn signatures(&self, setup: &EpochSetup) -> Arc<dyn Signatures> {
+        // Possession was proven at genesis or registration. Keys are decoded when they are asked for:
+        // evidence is about one.
+        Arc::new(BlsCommittee::registered(&setup.validators))
+    }
 
-impl Value for ValidatorBond {
-    fn money(&self) -> u128 {
-        self.amount.0.into()
+    fn is_possessed(&self, info: &ValidatorInfo) -> bool {
+        BlsKey::decode_with_possession(&info.bls_key, &info.bls_possession).is_some()
     }
 }
 
 impl Ledger {
-    /// A validator's bond; `None` for a stranger.
-    pub fn validator_bond(&self, validator: ValidatorIndex) -> Option<ValidatorBond> {
-        self.state.validators.get(&validator).copied()
-    }
-
     /// Takes the whole bond of a validator that is proven to have broken a rule of agreement: a
     /// part to the first who reports it, the rest to the insurance pool. Whatever else is reported
     /// of it later changes nothing.
@@ -55,23 +57,20 @@ impl Ledger {
         let validator = evidence.validator;
         let standing = self.state.validators.get(&validator);
         // Signatures are checked once per validator that is guilty.
-        if standing.is_some_and(|bond| bond.forfeited.is_some()) {
+        if standing.is_some_and(|record| record.bond.forfeited.is_some()) {
             return Err(OpError::BondForfeited);
         }
-        let verifier = conclave_light::Verifier {
-            chain: votes.chain,
-            committee: &votes.committee,
-            signatures: &*votes.signatures,
-            origin: None,
-        };
-        if conclave_light::verify_misbehaviour(&verifier, evidence).is_err() {
+        let setup = self.state.setups.get(&evidence.epoch);
+        let setup = setup.ok_or(OpError::EpochClosed)?;
+        if !proves(setup, evidence, votes) {
             // Checking signatures costs every validator more than the fee of an envelope pays for.
             self.surcharge(context, reporter);
             return Err(OpError::EvidenceInvalid);
         }
         let forfeited = self.forfeit(context.height, validator);
         let forfeited = forfeited.ok_or(OpError::EvidenceInvalid)?;
-        let to_reporter = share(forfeited, self.state.parameters.reporter_percent);
+        let percent = self.state.parameters.consensus.reporter_percent.min(100);
+        let to_reporter = share(forfeited, percent);
         let to_pool = minus(forfeited, to_reporter);
         self.state.credit(reporter, to_reporter);
         self.state.insure(to_pool);
@@ -96,14 +95,20 @@ impl Ledger {
                 .push(LedgerEvent::BatchInconsistent { validator, to_pool });
         }
     }
+}
 
-    /// Takes a validator's bond; `None` for a stranger, or when it was taken before.
-    fn forfeit(&mut self, height: Height, validator: ValidatorIndex) -> Option<Amount> {
-        let bond = self.state.validators.get_mut(&validator)?;
-        if bond.forfeited.is_some() {
-            return None;
-        }
-        bond.forfeited = Some(height);
-        Some(std::mem::replace(&mut bond.amount, Amount::ZERO))
-    }
+/// Whether the evidence is against somebody who had a vote in that committee, and holds. A slot
+/// without weight may have become another's.
+fn proves(setup: &EpochSetup, evidence: &Misbehaviour, votes: &VoteKeys) -> bool {
+    let Ok(committee) = Committee::of_epoch(setup) else {
+        return false;
+    };
+    let verifier = conclave_light::Verifier {
+        chain: votes.chain,
+        committee: &committee,
+        signatures: &*votes.committees.signatures(setup),
+        origin: None,
+    };
+    committee.weight(evidence.validator) > 0
+        && conclave_light::verify_misbehaviour(&verifier, evidence).is_ok()
 }

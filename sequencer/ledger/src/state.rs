@@ -4,34 +4,25 @@ use bincode::{Decode, Encode};
 use conclave_light::EntryTable;
 use conclave_market::{Auction, Prover};
 use conclave_types::{
-    AccountId, Amount, AuctionId, BlockTime, ChainId, EnvelopeHeader, Genesis, Height,
-    MarketParameters, ProgramVersion, RollupId, Settled, Stream, TxIndex, ValidatorIndex, codec,
+    AccountId, Amount, AuctionId, BlockTime, ChainId, ConsensusParameters, EnvelopeHeader, Epoch,
+    EpochRecord, EpochSetup, Genesis, Height, MarketParameters, ProgramVersion, RollupId, Settled,
+    Stream, TxIndex, ValidatorIndex, codec,
 };
 
 use crate::fees::FeeLedger;
-use crate::misbehaviour::ValidatorBond;
+use crate::key_generation::{Attempt, Candidate};
 use crate::money::{minus, plus};
 use crate::rollup::{Chunk, Rollup};
 use crate::table::{Table, Value};
 use crate::tree::StateTree;
-
-/// One validator as the ledger sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Member {
-    pub(crate) weight: u16,
-    pub(crate) account: AccountId,
-}
+use crate::validators::{Standing, ValidatorBond, ValidatorRecord};
 
 /// The chain's constants.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Parameters {
     pub(crate) chain: ChainId,
     pub(crate) market: MarketParameters,
-    pub(crate) committee: Vec<Member>,
-    /// f+1.
-    pub(crate) one_honest: u16,
-    /// Of a forfeited validator's bond, in hundredths.
-    pub(crate) reporter_percent: u8,
+    pub(crate) consensus: ConsensusParameters,
 }
 
 /// What changes with every block.
@@ -39,7 +30,11 @@ pub(crate) struct Parameters {
 pub(crate) struct Meta {
     pub(crate) height: Height,
     pub(crate) time: BlockTime,
+    /// Of the last executed block.
+    pub(crate) epoch: Epoch,
     pub(crate) next_auction: AuctionId,
+    /// Numbers the validators' wishes in the order of their acceptance.
+    pub(crate) next_request: u64,
     /// Forfeited deposits, surcharges, and what slashed bonds leave.
     pub(crate) insurance: Amount,
     /// All money there is; constant.
@@ -62,7 +57,11 @@ pub(crate) struct State {
     pub(crate) provers: Table<AccountId, Prover>,
     pub(crate) proposers: Table<ValidatorIndex, Height>,
     pub(crate) frozen: Table<ProgramVersion, Height>,
-    pub(crate) validators: Table<ValidatorIndex, ValidatorBond>,
+    pub(crate) validators: Table<ValidatorIndex, ValidatorRecord>,
+    pub(crate) epochs: Table<Epoch, EpochRecord>,
+    pub(crate) setups: Table<Epoch, EpochSetup>,
+    pub(crate) key_generation: Option<Attempt>,
+    pub(crate) candidates: Table<ValidatorIndex, Candidate>,
 }
 
 impl Value for Amount {
@@ -90,31 +89,23 @@ impl State {
     /// The state before the first block. Bonds and allocations beyond 2^64-1 in sum are cut; a checked
     /// genesis has none.
     pub(crate) fn genesis(genesis: &Genesis) -> Self {
-        let total: u64 = genesis.validators.iter().map(|v| u64::from(v.weight)).sum();
-        let one_honest = genesis
-            .threshold()
-            .map_or(total.max(1) as u16, |threshold| threshold.one_honest());
-        let committee = genesis.validators.iter().map(|validator| Member {
-            weight: validator.weight,
-            account: validator.account,
-        });
         let mut state = Self {
             parameters: Parameters {
                 chain: genesis.chain_id(),
                 market: genesis.market.clone(),
-                committee: committee.collect(),
-                one_honest,
-                reporter_percent: genesis.consensus.reporter_percent.min(100),
+                consensus: genesis.consensus.clone(),
             },
             meta: Meta {
                 height: Height(0),
                 time: genesis.time,
+                epoch: Epoch(0),
                 next_auction: AuctionId(1),
+                next_request: 0,
                 insurance: Amount::ZERO,
                 supply: Amount::ZERO,
             },
             accounts: Table::default(),
-            fees: FeeLedger::new(genesis.fees.clone()),
+            fees: FeeLedger::new(genesis.fees.clone(), genesis.consensus.grace_blocks),
             rollups: Table::default(),
             streams: Table::default(),
             settled: Table::default(),
@@ -125,18 +116,38 @@ impl State {
             proposers: Table::default(),
             frozen: Table::default(),
             validators: Table::default(),
+            epochs: Table::default(),
+            setups: Table::default(),
+            key_generation: None,
+            candidates: Table::default(),
         };
+        let setup = genesis.first_epoch();
+        let record = EpochRecord {
+            setup: setup.digest(),
+            ready: Height(0),
+            first: Some(Height(1)),
+            last: None,
+            ended: None,
+        };
+        state.epochs.insert(setup.epoch, record);
+        state.setups.insert(setup.epoch, setup);
         state.streams.insert(RollupId::SYSTEM, Stream::default());
         for (index, validator) in (0..).zip(&genesis.validators) {
             let room = minus(Amount(u64::MAX), state.meta.supply);
             let bond = genesis.consensus.bond(validator.weight);
             let amount = bond.map_or(room, |bond| bond.min(room));
             state.meta.supply = plus(state.meta.supply, amount);
-            let bond = ValidatorBond {
-                amount,
-                forfeited: None,
+            let record = ValidatorRecord {
+                info: validator.clone(),
+                standing: Standing::Serving,
+                bond: ValidatorBond {
+                    amount,
+                    forfeited: None,
+                },
+                request: 0,
+                not_before: Epoch(0),
             };
-            state.validators.insert(ValidatorIndex(index), bond);
+            state.validators.insert(ValidatorIndex(index), record);
         }
         for allocation in &genesis.allocations {
             state.mint(allocation.account, allocation.balance, allocation.fees);
@@ -152,6 +163,14 @@ impl State {
         self.credit(account, balance);
         let fee_account = self.fees.accounts.get_or_insert(account, Default::default);
         fee_account.balance = plus(fee_account.balance, fees);
+    }
+
+    /// The committee and key of the last executed block.
+    pub(crate) fn setup(&self) -> &EpochSetup {
+        match self.setups.get(&self.meta.epoch) {
+            Some(setup) => setup,
+            None => unreachable!("the present epoch is never closed"),
+        }
     }
 
     /// What an account holds freely.
@@ -198,7 +217,7 @@ impl State {
                 tree.set(id, codec::encode(key), value.as_deref());
             });
         }
-        let fees = (&self.fees.parameters, self.fees.executed);
+        let fees = (&self.fees.parameters, self.fees.executed, self.fees.keys);
         let parameters = codec::encode(&self.parameters);
         tree.set(EntryTable::Parameters, Vec::new(), Some(&parameters));
         tree.set(
@@ -220,6 +239,12 @@ impl State {
         hash(tree, EntryTable::Proposers, &mut self.proposers);
         hash(tree, EntryTable::Frozen, &mut self.frozen);
         hash(tree, EntryTable::Validators, &mut self.validators);
+        hash(tree, EntryTable::Epochs, &mut self.epochs);
+        hash(tree, EntryTable::Setups, &mut self.setups);
+        let attempt = self.key_generation.map(|attempt| codec::encode(&attempt));
+        let table = EntryTable::KeyGeneration;
+        tree.set(table, Vec::new(), attempt.as_deref());
+        hash(tree, EntryTable::Candidates, &mut self.candidates);
     }
 
     /// All money in the tables and the pool, as of the last flush.

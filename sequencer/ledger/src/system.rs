@@ -1,4 +1,4 @@
-//! System operations: accounts, rollups, provers and bonds.
+//! System operations: accounts, rollups, provers and bonds; those of validators are next door.
 
 use conclave_market::{BondError, Prover, Timer, Verifier};
 use conclave_types::{
@@ -100,6 +100,16 @@ impl Ledger {
             SystemOp::ReportMisbehaviour(evidence) => {
                 self.report_misbehaviour(context, author, &evidence, votes)
             }
+            SystemOp::RegisterValidator(info) => {
+                self.register_validator(context, author, info, votes)
+            }
+            SystemOp::UpdateValidator(update) => {
+                self.update_validator(context, author, update, votes)
+            }
+            SystemOp::LeaveValidator { validator } => {
+                self.leave_validator(context, author, validator)
+            }
+            SystemOp::KeyGeneration(post) => self.post_key_generation(author, *post),
         }
     }
 
@@ -308,7 +318,7 @@ impl Ledger {
     }
 
     fn credit_validator(&mut self, index: conclave_types::ValidatorIndex, amount: Amount) {
-        let committee = &self.state.parameters.committee;
+        let committee = &self.state.setup().validators;
         match committee.get(usize::from(index.0)).map(|m| m.account) {
             Some(account) => self.state.credit(account, amount),
             None => self.state.meta.insurance = plus(self.state.meta.insurance, amount),

@@ -106,6 +106,15 @@ pub(crate) fn event_kind(event: &LedgerEvent) -> &'static str {
         LedgerEvent::Cancelled { .. } => "cancelled",
         LedgerEvent::ValidatorSlashed { .. } => "validator_slashed",
         LedgerEvent::BatchInconsistent { .. } => "batch_inconsistent",
+        LedgerEvent::ValidatorRegistered { .. } => "validator_registered",
+        LedgerEvent::ValidatorUpdated { .. } => "validator_updated",
+        LedgerEvent::ValidatorLeaving { .. } => "validator_leaving",
+        LedgerEvent::BondReleased { .. } => "bond_released",
+        LedgerEvent::KeyGenerationBegun { .. } => "key_generation_begun",
+        LedgerEvent::KeyGenerationFailed { .. } => "key_generation_failed",
+        LedgerEvent::EpochReady { .. } => "epoch_ready",
+        LedgerEvent::EpochStarted { .. } => "epoch_started",
+        LedgerEvent::EpochClosed { .. } => "epoch_closed",
         LedgerEvent::ProgramFrozen { .. } => "program_frozen",
     }
 }
@@ -226,6 +235,35 @@ pub(crate) fn event_text(event: &LedgerEvent) -> String {
         LedgerEvent::BatchInconsistent { validator, to_pool } => format!(
             "validator {validator} coded a batch falsely and lost its bond: {to_pool} to the pool"
         ),
+        LedgerEvent::ValidatorRegistered { validator } => {
+            format!("validator {validator} registered")
+        }
+        LedgerEvent::ValidatorUpdated { validator } => {
+            format!("validator {validator} changes with the next epoch")
+        }
+        LedgerEvent::ValidatorLeaving { validator } => format!("validator {validator} leaves"),
+        LedgerEvent::BondReleased {
+            validator,
+            account,
+            amount,
+        } => format!(
+            "validator {validator}: {amount} of its bond released to {}",
+            short(account)
+        ),
+        LedgerEvent::KeyGenerationBegun { epoch, attempt } => {
+            format!("epoch {epoch}: key generation begun, attempt {attempt}")
+        }
+        LedgerEvent::KeyGenerationFailed {
+            epoch,
+            attempt,
+            short,
+        } => format!(
+            "epoch {epoch}: key generation attempt {attempt} failed, {} validators fell short",
+            short.len()
+        ),
+        LedgerEvent::EpochReady { epoch, .. } => format!("epoch {epoch}: committee and key ready"),
+        LedgerEvent::EpochStarted { epoch } => format!("epoch {epoch} began"),
+        LedgerEvent::EpochClosed { epoch } => format!("epoch {epoch}: its committee is released"),
         LedgerEvent::ProgramFrozen { program, auction } => {
             format!("auction {auction}: two proofs differ, program {program} is frozen")
         }

@@ -13,7 +13,7 @@ use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{
     BlsCommittee, BlsCommitteeError, BlsSecret, Coder, Committee, CommitteeError, EdSecret,
 };
-use conclave_ledger::{Ledger, VoteKeys};
+use conclave_ledger::{BlsCommittees, Ledger, VoteKeys};
 use conclave_light::EpochKeys;
 use conclave_market::Verifier;
 use conclave_seal::{KeyError, KeyShares, SealScheme, Tdh2};
@@ -201,10 +201,10 @@ impl Node {
             seal,
             verifier: config.verifier,
             contents: contents.clone(),
+            committee: Arc::new(committee.clone()),
             votes: VoteKeys {
                 chain: genesis.chain_id(),
-                committee: Arc::new(committee.clone()),
-                signatures: signatures.clone(),
+                committees: Arc::new(BlsCommittees),
             },
             coder: Coder::default(),
         };
@@ -472,7 +472,7 @@ fn core(
     };
     let (chain, epoch) = (genesis.chain_id(), resumed.setup.epoch);
     let make = engines(genesis, shell.own, bls);
-    let setup_of: SetupOf = Box::new(|_: &Ledger, _| None);
+    let setup_of: SetupOf = Box::new(|ledger: &Ledger, epoch| ledger.epoch_setup(epoch).cloned());
     let succession = Succession::new(make, setup_of, &resumed);
     let engine = succession.engine(&resumed.setup, resumed.origin, resumed.recovered)?;
     let config = sequencing::Config {

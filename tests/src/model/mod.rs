@@ -12,4 +12,4 @@ pub(crate) use hash_chain::HashChain;
 pub(crate) use payments::Payments;
 pub(crate) use proofs::{Execution, Proofs, any_transactions};
 pub(crate) use sealing::{ModelSeal, Sealer};
-pub(crate) use signatures::ModelSignatures;
+pub(crate) use signatures::{ModelSignatures, SameKeys};

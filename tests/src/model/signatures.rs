@@ -1,13 +1,31 @@
 //! Keyed hashes in place of BLS: nobody in the simulator forges, so a key that everyone could
 //! compute is enough, and a sum is an exclusive or.
 
+use std::sync::Arc;
+
 use conclave_crypto::Signatures;
-use conclave_types::{BlsSignature, Digest, Domain, Signers, ValidatorIndex};
+use conclave_ledger::Committees;
+use conclave_types::{
+    BlsSignature, Digest, Domain, EpochSetup, Signers, ValidatorIndex, ValidatorInfo,
+};
 
 /// One node's view of the committee's keys.
 pub(crate) struct ModelSignatures {
     seed: u64,
     own: ValidatorIndex,
+}
+
+/// Committees whose validators keep their keys, by slot, through all epochs.
+pub(crate) struct SameKeys(pub(crate) Arc<dyn Signatures>);
+
+impl Committees for SameKeys {
+    fn signatures(&self, _: &EpochSetup) -> Arc<dyn Signatures> {
+        self.0.clone()
+    }
+
+    fn is_possessed(&self, _: &ValidatorInfo) -> bool {
+        true
+    }
 }
 
 impl ModelSignatures {

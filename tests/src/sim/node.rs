@@ -14,6 +14,7 @@ use conclave_types::{Genesis, Height, Range, RollupId, ValidatorIndex};
 
 use super::disk::Disk;
 use crate::byzantine::Byzantine;
+use crate::model::SameKeys;
 
 /// The opened transactions of a node, for verifying proofs.
 #[derive(Default)]
@@ -119,15 +120,15 @@ impl Node {
             seal: self.identity.seal.clone(),
             verifier: self.identity.verifier.clone(),
             contents: contents.clone(),
+            committee: Arc::new(committee.clone()),
             votes: VoteKeys {
                 chain: genesis.chain_id(),
-                committee: Arc::new(committee.clone()),
-                signatures: self.identity.signatures.clone(),
+                committees: Arc::new(SameKeys(self.identity.signatures.clone())),
             },
             coder: Coder::default(),
         };
         let resumed = recovered.agreement;
-        let setup_of = Box::new(|_: &Ledger, _| None);
+        let setup_of = Box::new(|ledger: &Ledger, epoch| ledger.epoch_setup(epoch).cloned());
         let succession = Succession::new(self.engines(genesis), setup_of, &resumed);
         let engine = succession
             .engine(&resumed.setup, resumed.origin, resumed.recovered)

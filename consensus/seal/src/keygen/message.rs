@@ -12,7 +12,7 @@ use rand_core::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
 
 use super::Ceremony;
-use super::channel::ChannelKey;
+use crate::channel::ChannelKey;
 use crate::curve;
 
 #[derive(Encode, Decode)]

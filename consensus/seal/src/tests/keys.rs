@@ -54,7 +54,7 @@ fn a_key_whose_shares_do_not_belong_together_is_refused() {
     other.key = Committee::get(EQUAL).key.key;
     assert_eq!(new(&other), Some(KeyError::Inconsistent));
     let mut identity = committee.key.clone();
-    identity.shares[2] = Point([0; 32]);
+    identity.key = Point([0; 32]);
     assert_eq!(new(&identity), Some(KeyError::Point));
     let mut short = committee.key.clone();
     short.shares.pop();
@@ -65,10 +65,20 @@ fn a_key_whose_shares_do_not_belong_together_is_refused() {
             expected: 7
         })
     ));
-    let weights = Tdh2::new(&committee.key, &[3, 0, 4], None, [0; 32]).err();
-    assert!(matches!(weights, Some(KeyError::Weight { .. })));
     let total = Tdh2::new(&committee.key, &[3, 3], None, [0; 32]).err();
     assert!(matches!(total, Some(KeyError::Threshold(_))));
+}
+
+/// Whoever has left keeps its slot with weight 0, between those who hold shares.
+#[test]
+fn a_slot_without_weight_holds_no_share_of_the_key() {
+    let committee = Committee::get(WEIGHTED);
+    let key = key::CommitteeKey::new(&committee.key, &[3, 0, 4]).expect("7 shares");
+    let held = |index| key.positions(ValidatorIndex(index));
+    assert_eq!(held(0), Some(0..3));
+    assert_eq!(held(1), None);
+    assert_eq!(held(2), Some(3..7));
+    assert_eq!(held(3), None);
 }
 
 #[test]

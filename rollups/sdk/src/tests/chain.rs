@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
-use conclave_crypto::{
-    BlsCommittee, BlsSecret, Committee, EdSecret, MerkleTree, Signatures, merkle,
-};
+use conclave_crypto::{BlsCommittee, BlsSecret, EdSecret, MerkleTree, Signatures, merkle};
 use conclave_ledger::{
-    Content, Entry, ExecutableBlock, Ledger, OrderedBlock, OrderedEnvelope, VoteKeys,
+    BlsCommittees, Content, Entry, ExecutableBlock, Ledger, OrderedBlock, OrderedEnvelope, VoteKeys,
 };
 use conclave_light::{EntryProof, EntryTable, LEDGER_BUCKETS, entry_bucket, entry_leaf};
 use conclave_market::{ContentSource, OrderedTransaction, ProofRejected, Verifier};
@@ -113,10 +111,7 @@ impl Chain {
             tip: None,
             votes: VoteKeys {
                 chain: genesis.chain_id(),
-                committee: Arc::new(Committee::from_genesis(&genesis).expect("four")),
-                signatures: Arc::new(
-                    BlsCommittee::verifier(&genesis.validators).expect("valid keys"),
-                ),
+                committees: Arc::new(BlsCommittees),
             },
             named: ledger.clone(),
             ledger,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use conclave_crypto::{Committee, Signatures};
+use conclave_crypto::Signatures;
 use conclave_market::{ContentSource, OrderedTransaction, ProofRejected, Verifier};
 use conclave_types::*;
 
@@ -15,7 +15,6 @@ pub(crate) const NEW_PROGRAM: ProgramVersion = ProgramVersion(Digest([8; 32]));
 pub(crate) const GENESIS_ROOT: StateRoot = StateRoot(Digest([9; 32]));
 pub(crate) const ROLLUP: RollupId = RollupId(1);
 pub(crate) const OWNER: u8 = 1;
-const EPOCH: Epoch = Epoch(0);
 
 pub(crate) fn account(n: u8) -> AccountId {
     AccountId(Digest([n; 32]))
@@ -98,11 +97,20 @@ impl Signatures for Quick {
 }
 
 pub(crate) fn votes() -> VoteKeys {
-    let genesis = genesis();
     VoteKeys {
-        chain: genesis.chain_id(),
-        committee: Arc::new(Committee::from_genesis(&genesis).expect("3f+1")),
-        signatures: Arc::new(Quick(ValidatorIndex(0))),
+        chain: genesis().chain_id(),
+        committees: Arc::new(Quick(ValidatorIndex(0))),
+    }
+}
+
+/// A possession is proven by a signature whose first byte is the key's.
+impl Committees for Quick {
+    fn signatures(&self, _: &EpochSetup) -> Arc<dyn Signatures> {
+        Arc::new(Self(self.0))
+    }
+
+    fn is_possessed(&self, info: &ValidatorInfo) -> bool {
+        info.bls_key.0[0] == info.bls_possession.0[0]
     }
 }
 
@@ -142,6 +150,9 @@ pub(crate) struct World {
     pub(crate) step_ms: u64,
     pub(crate) proposer: ValidatorIndex,
     pub(crate) rotate: bool,
+    /// Of the next block.
+    pub(crate) epoch: Epoch,
+    supply: u128,
     committed: VecDeque<Committed>,
     height: Height,
     time: BlockTime,
@@ -204,8 +215,13 @@ pub(crate) fn config() -> RollupConfig {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let ledger = Ledger::genesis(&genesis());
+        Self::of(&genesis())
+    }
+
+    pub(crate) fn of(genesis: &Genesis) -> Self {
+        let ledger = Ledger::genesis(genesis);
         Self {
+            supply: ledger.totals().supply,
             ahead: ledger.fees().clone(),
             ledger,
             store: Store::default(),
@@ -214,6 +230,7 @@ impl World {
             step_ms: 100,
             proposer: ValidatorIndex(0),
             rotate: true,
+            epoch: Epoch(0),
             committed: VecDeque::new(),
             height: Height(0),
             time: BlockTime(1_000),
@@ -267,7 +284,7 @@ impl World {
         let header = EnvelopeHeader {
             core: EnvelopeCore {
                 chain: genesis().chain_id(),
-                epoch: EPOCH,
+                epoch: self.epoch,
                 rollup,
                 payer,
                 sequence: Sequence(*sequence),
@@ -378,13 +395,21 @@ impl World {
             .collect();
         let mut block = ExecutableBlock {
             height: self.height,
-            epoch: EPOCH,
+            epoch: self.epoch,
             time: self.time,
             proposer: self.proposer,
             ledger_height: self.ledger.height(),
             entries: Vec::new(),
             bids: Vec::new(),
         };
+        let named = block.ledger_height;
+        if self
+            .ledger
+            .epoch_end(named, self.epoch, self.height)
+            .is_some()
+        {
+            self.epoch = self.epoch.next();
+        }
         let dispositions = self
             .ahead
             .order(&block.ordered(), &headers)
@@ -473,7 +498,7 @@ impl World {
             + totals.bonds
             + totals.insurance;
         assert_eq!(parts, totals.supply);
-        assert_eq!(totals.supply, 9 * 1_100_000 + 4 * 1_000_000);
+        assert_eq!(totals.supply, self.supply);
         let locked: u64 = self.ledger.provers().map(|(_, p)| p.locked.0).sum();
         let awards = self.ledger.auctions().filter_map(|a| a.award());
         let held = awards.filter(|a| a.stage == conclave_market::Stage::Winner);

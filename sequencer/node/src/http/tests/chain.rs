@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use conclave_crypto::{Committee, Signatures};
 use conclave_ledger::{
-    ClosedBid, Content, Entry, ExecutableBlock, Executed, Ledger, LedgerEvent, VoteKeys,
+    BlsCommittees, ClosedBid, Content, Entry, ExecutableBlock, Executed, Ledger, LedgerEvent,
+    VoteKeys,
 };
 use conclave_market::{ContentSource, OrderedTransaction, ProofRejected, Verifier};
 use conclave_sdk::api::{
@@ -73,27 +73,6 @@ impl ContentSource for Transactions {
 }
 
 /// Takes every proof: what a proof shows is not what these tests are about.
-/// Nobody signs anything in these tests.
-struct Unsigned;
-
-impl Signatures for Unsigned {
-    fn sign(&self, _: &Digest) -> BlsSignature {
-        BlsSignature([0; 48])
-    }
-
-    fn verify(&self, _: ValidatorIndex, _: &Digest, _: &BlsSignature) -> bool {
-        false
-    }
-
-    fn aggregate(&self, _: &[BlsSignature]) -> Option<BlsSignature> {
-        None
-    }
-
-    fn verify_aggregate(&self, _: &[(Digest, Signers)], _: &BlsSignature) -> bool {
-        false
-    }
-}
-
 struct Lenient;
 
 impl Verifier for Lenient {
@@ -135,8 +114,7 @@ impl Chain {
                 transactions: Transactions::default(),
                 votes: VoteKeys {
                     chain: genesis.chain_id(),
-                    committee: Arc::new(Committee::from_genesis(&genesis).expect("3f+1")),
-                    signatures: Arc::new(Unsigned),
+                    committees: Arc::new(BlsCommittees),
                 },
                 bids: BTreeMap::new(),
             }),

@@ -1,8 +1,8 @@
 //! Encryption of shares from one validator to another during a key generation.
 //!
 //! Both know the Diffie–Hellman point of their two channel keys, which serve one ceremony only.
-//! A key is derived per direction from that point, the ceremony and all first messages, which hold
-//! both public halves; it encrypts one message, so the nonce is fixed.
+//! A key is derived per direction from that point, the ceremony and a digest of what was said
+//! before, which covers both public halves; it encrypts one message, so the nonce is fixed.
 
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
@@ -15,31 +15,41 @@ use crate::curve;
 
 /// The secret half of a channel key.
 #[derive(ZeroizeOnDrop)]
-pub(super) struct ChannelKey(Scalar);
+pub(crate) struct ChannelKey(Scalar);
 
 /// What two validators encrypt to each other with.
-pub(super) struct Channel {
+pub(crate) struct Channel {
     shared: Zeroizing<[u8; 32]>,
     context: Digest,
     commitments: Digest,
 }
 
 impl ChannelKey {
-    pub(super) fn random<R: RngCore + CryptoRng>(rng: &mut R) -> Self {
+    pub(crate) fn random<R: RngCore + CryptoRng>(rng: &mut R) -> Self {
         Self(Scalar::random(rng))
     }
 
-    pub(super) fn public(&self) -> Point {
+    /// The key of a secret that serves one ceremony only.
+    pub(crate) const fn of(secret: Scalar) -> Self {
+        Self(secret)
+    }
+
+    /// The secret, for a proof that one has it.
+    pub(crate) const fn secret(&self) -> &Scalar {
+        &self.0
+    }
+
+    pub(crate) fn public(&self) -> Point {
         curve::encode(&curve::base(&self.0))
     }
 
     /// nonce + challenge·secret.
-    pub(super) fn respond(&self, nonce: &Scalar, challenge: &Scalar) -> Scalar {
+    pub(crate) fn respond(&self, nonce: &Scalar, challenge: &Scalar) -> Scalar {
         nonce + challenge * self.0
     }
 
     /// The channel with the holder of another key; `None` when it is not a valid point.
-    pub(super) fn with(
+    pub(crate) fn with(
         &self,
         theirs: &Point,
         context: &Digest,
@@ -55,7 +65,7 @@ impl ChannelKey {
 }
 
 impl Channel {
-    pub(super) fn seal(
+    pub(crate) fn seal(
         &self,
         from: ValidatorIndex,
         to: ValidatorIndex,
@@ -66,7 +76,7 @@ impl Channel {
             .ok()
     }
 
-    pub(super) fn open(
+    pub(crate) fn open(
         &self,
         from: ValidatorIndex,
         to: ValidatorIndex,
