@@ -41,6 +41,8 @@ mod participant;
 mod proof;
 mod round;
 mod secrets;
+#[cfg(test)]
+mod tests;
 
 pub use board::Board;
 pub use check::{check_acknowledgement, check_channel, check_dealing, check_reveal};

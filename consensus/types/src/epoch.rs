@@ -2,6 +2,8 @@
 
 use bincode::{Decode, Encode};
 
+use serde::Serialize;
+
 use crate::{
     BlockHeader, BlockId, BlockTime, ChainId, CommitCertificate, Digest, Domain, Epoch, Height,
     SealingKey, Threshold, ThresholdError, ValidatorInfo, codec,
@@ -61,6 +63,22 @@ pub struct EpochSetup {
     /// share of the key: it has left, and its slot is not free yet.
     pub validators: Vec<ValidatorInfo>,
     pub sealing: SealingKey,
+}
+
+/// Where an epoch stands, as an entry of the ledger. It stays for ever; the setup, as long as
+/// somebody answers for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct EpochRecord {
+    /// The digest of its setup.
+    pub setup: Digest,
+    /// The height whose execution made its key; 0 for the genesis's.
+    pub ready: Height,
+    /// Its first block; `None` while it has not begun.
+    pub first: Option<Height>,
+    /// Its last block; `None` while it lasts.
+    pub last: Option<Height>,
+    /// The block time of its last block.
+    pub ended: Option<BlockTime>,
 }
 
 impl EpochSetup {

@@ -47,7 +47,7 @@ pub use domain::Domain;
 pub use envelope::{
     Bucket, Envelope, EnvelopeCore, EnvelopeHeader, EnvelopeId, Payload, ReleaseRule, SealedKey,
 };
-pub use epoch::{EpochChange, EpochSetup, Origin};
+pub use epoch::{EpochChange, EpochRecord, EpochSetup, Origin};
 pub use genesis::{
     Allocation, ConsensusParameters, FeeParameters, Genesis, GenesisError, MarketParameters,
     SealingKey, ValidatorInfo,

@@ -1,9 +1,8 @@
 //! Epochs: which committee and key serve at which heights, and until when they answer for it.
 
-use bincode::{Decode, Encode};
+use conclave_light::{EntryProof, EntryTable};
 use conclave_market::Timer;
-use conclave_types::{BlockTime, Digest, Epoch, EpochSetup, Height, ValidatorIndex};
-use serde::Serialize;
+use conclave_types::{Digest, Epoch, EpochRecord, EpochSetup, Height, ValidatorIndex};
 
 use crate::agenda::Proposers;
 use crate::block::ExecutableBlock;
@@ -11,21 +10,6 @@ use crate::events::LedgerEvent;
 use crate::execute::Context;
 use crate::ledger::Ledger;
 use crate::table::Value;
-
-/// Where an epoch stands. Its entry stays for ever; its setup, while somebody answers for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize)]
-pub struct EpochRecord {
-    /// The digest of its setup.
-    pub setup: Digest,
-    /// The height whose execution made its key.
-    pub ready: Height,
-    /// Its first block; `None` while it has not begun.
-    pub first: Option<Height>,
-    /// Its last block; `None` while it lasts.
-    pub last: Option<Height>,
-    /// The block time of its last block.
-    pub ended: Option<BlockTime>,
-}
 
 impl Value for EpochRecord {}
 impl Value for EpochSetup {}
@@ -50,6 +34,12 @@ impl Ledger {
     /// The committee and key of the last executed block.
     pub fn present_setup(&self) -> &EpochSetup {
         self.state.setup()
+    }
+
+    /// Where an epoch stands, with its proof against [`Ledger::root`].
+    pub fn prove_epoch(&self, epoch: Epoch) -> Option<(EpochRecord, EntryProof)> {
+        let record = *self.state.epochs.get(&epoch)?;
+        Some((record, self.prove(EntryTable::Epochs, &epoch)?))
     }
 
     /// What the header of a block says of the next epoch: its setup's digest if the block is the

@@ -7,11 +7,10 @@ use conclave_seal::{
     Board, Round, check_acknowledgement, check_channel, check_dealing, check_reveal,
 };
 use conclave_types::{
-    AccountId, Contribution, Epoch, EpochSetup, Height, KeyGenerationMessage, KeyGenerationPhase,
-    KeyGenerationPost, SealingKey, ValidatorIndex, ValidatorInfo,
+    AccountId, Contribution, Epoch, EpochRecord, EpochSetup, Height, KeyGenerationMessage,
+    KeyGenerationPhase, KeyGenerationPost, SealingKey, ValidatorIndex, ValidatorInfo,
 };
 
-use crate::epochs::EpochRecord;
 use crate::error::OpError;
 use crate::events::LedgerEvent;
 use crate::execute::Context;
@@ -237,7 +236,9 @@ impl Ledger {
         let attempt = number;
         let short = short.unwrap_or_default();
         for slot in &short {
-            if let Some(record) = self.state.validators.get_mut(slot) {
+            let present = self.present_weight(*slot);
+            let record = self.state.validators.get_mut(slot);
+            if let Some(record) = record.filter(|record| record.info.weight > present) {
                 record.not_before = later;
             }
         }
@@ -277,14 +278,15 @@ impl Ledger {
         context.events.push(event);
     }
 
+    fn present_weight(&self, slot: ValidatorIndex) -> u16 {
+        let member = self.state.setup().validators.get(usize::from(slot.0));
+        member.map_or(0, |member| member.weight)
+    }
+
     /// The next committee by slot, as of now.
     fn next_members(&self, attempt: u32) -> Vec<ValidatorInfo> {
         let next = self.state.meta.epoch.next();
-        let setup = self.state.setup();
-        let present = |slot: ValidatorIndex| {
-            let member = setup.validators.get(usize::from(slot.0));
-            member.map_or(0, |member| member.weight)
-        };
+        let present = |slot| self.present_weight(slot);
         let weights: Vec<u16> = self.validators().map(|(slot, _)| present(slot)).collect();
         let wishes = self.validators().filter_map(|(slot, record)| {
             let weight = record.info.weight;

@@ -76,7 +76,6 @@ mod tests;
 
 pub use agenda::FINISHED_KEPT;
 pub use block::{ClosedBid, Content, Delivery, Entry, ExecutableBlock, Executed, Outcome};
-pub use epochs::EpochRecord;
 pub use error::{ExecuteError, OpError, RestoreError};
 pub use events::LedgerEvent;
 pub use fees::{Disposition, FeeChange, FeeLedger, OrderBehind, OrderedBlock, OrderedEnvelope};

@@ -5,11 +5,10 @@ use conclave_light::EntryTable;
 use conclave_market::{Auction, Prover};
 use conclave_types::{
     AccountId, Amount, AuctionId, BlockTime, ChainId, ConsensusParameters, EnvelopeHeader, Epoch,
-    EpochSetup, Genesis, Height, MarketParameters, ProgramVersion, RollupId, Settled, Stream,
-    TxIndex, ValidatorIndex, codec,
+    EpochRecord, EpochSetup, Genesis, Height, MarketParameters, ProgramVersion, RollupId, Settled,
+    Stream, TxIndex, ValidatorIndex, codec,
 };
 
-use crate::epochs::EpochRecord;
 use crate::fees::FeeLedger;
 use crate::key_generation::{Attempt, Candidate};
 use crate::money::{minus, plus};

@@ -5,6 +5,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod dispersal;
+mod epochs;
 mod fees;
 mod harness;
 mod market;

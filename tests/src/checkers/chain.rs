@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use conclave_types::{Block, BlockId, CommitCertificate, Genesis, Height};
+use conclave_types::{
+    Block, BlockId, BlockTime, CommitCertificate, Epoch, EpochChange, Genesis, Height,
+};
 
 use super::Violation;
 
-/// At every height one block, in order, under a certificate of a quorum.
+/// At every height one block, in order, under a certificate of a quorum of its epoch's committee; and
+/// only the first block of the next epoch on top of an epoch's last one.
 pub(crate) struct ChainChecker {
-    weights: Vec<u16>,
+    weights: BTreeMap<Epoch, Vec<u16>>,
     genesis: BlockId,
     blocks: BTreeMap<Height, (BlockId, Arc<Block>)>,
     /// The last height each node reported; it may repeat itself after a restart.
@@ -19,11 +22,7 @@ pub(crate) struct ChainChecker {
 impl ChainChecker {
     pub(crate) fn new(genesis: &Genesis, nodes: usize) -> Self {
         Self {
-            weights: genesis
-                .validators
-                .iter()
-                .map(|validator| validator.weight)
-                .collect(),
+            weights: BTreeMap::from([(Epoch(0), genesis.first_epoch().weights())]),
             genesis: BlockId::genesis(genesis.chain_id()),
             blocks: BTreeMap::new(),
             reported: vec![None; nodes],
@@ -32,6 +31,22 @@ impl ChainChecker {
 
     pub(crate) fn restarted(&mut self, node: usize) {
         self.reported[node] = None;
+    }
+
+    /// A member goes on in the epoch that a block names.
+    pub(crate) fn began(&mut self, node: usize, change: &EpochChange) -> Result<(), Violation> {
+        let EpochChange { last, setup, .. } = change;
+        let known = self.blocks.get(&last.height);
+        let named = known.and_then(|(_, block)| block.header.next_epoch);
+        if named != Some(setup.digest()) || setup.epoch != last.epoch.next() {
+            let what = format!(
+                "node {node} begins epoch {}, which no block names",
+                setup.epoch
+            );
+            return Err(Violation::new("certified", what));
+        }
+        self.weights.insert(setup.epoch, setup.weights());
+        Ok(())
     }
 
     pub(crate) fn height(&self) -> Height {
@@ -46,8 +61,13 @@ impl ChainChecker {
         blocks: &[Arc<Block>],
         certificate: &CommitCertificate,
     ) -> Result<(), Violation> {
+        let epoch = certificate.epoch;
+        let Some(weights) = self.weights.get(&epoch) else {
+            let what = format!("node {node} committed in epoch {epoch}, which has not begun");
+            return Err(Violation::new("certified", what));
+        };
         let signed: u16 = (0..)
-            .zip(&self.weights)
+            .zip(weights)
             .filter(|(index, _)| {
                 certificate
                     .aggregate
@@ -56,14 +76,14 @@ impl ChainChecker {
             })
             .map(|(_, weight)| *weight)
             .sum();
-        let total: u16 = self.weights.iter().sum();
+        let total: u16 = weights.iter().sum();
         if 3 * u32::from(signed) <= 2 * u32::from(total) {
             let what = format!("node {node} committed on weight {signed} of {total}");
             return Err(Violation::new("certified", what));
         }
         if blocks
             .last()
-            .is_none_or(|last| last.id() != certificate.block)
+            .is_none_or(|last| last.id() != certificate.block || last.header.epoch != epoch)
         {
             let what = format!("node {node} committed under another block's certificate");
             return Err(Violation::new("certified", what));
@@ -92,9 +112,13 @@ impl ChainChecker {
             }
             return Ok(());
         }
-        let (parent, time) = match self.blocks.get(&Height(height.0 - 1)) {
-            Some((parent, block)) => (*parent, block.header.time),
-            None if height.0 == 1 => (self.genesis, conclave_types::BlockTime(0)),
+        let (parent, time, epoch) = match self.blocks.get(&Height(height.0 - 1)) {
+            Some((parent, block)) => {
+                let ended = u64::from(block.header.next_epoch.is_some());
+                let epoch = Epoch(block.header.epoch.0 + ended);
+                (*parent, block.header.time, epoch)
+            }
+            None if height.0 == 1 => (self.genesis, BlockTime(0), Epoch(0)),
             None => {
                 let what = format!("block {height} without its parent");
                 return Err(Violation::new("agreement", what));
@@ -103,6 +127,12 @@ impl ChainChecker {
         if block.header.parent != parent || block.header.time <= time {
             let what = format!("block {height} does not follow its parent");
             return Err(Violation::new("agreement", what));
+        }
+        if block.header.epoch != epoch {
+            let found = block.header.epoch;
+            let what =
+                format!("block {height} is of epoch {found}, its parent is followed by {epoch}");
+            return Err(Violation::new("last block", what));
         }
         self.blocks.insert(height, (id, block.clone()));
         Ok(())

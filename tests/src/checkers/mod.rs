@@ -15,7 +15,7 @@ use conclave_ledger::Ledger;
 use conclave_node::PeerMessage;
 use conclave_sequencer::{Message, Published};
 use conclave_types::{
-    Block, BlockTime, CommitCertificate, Envelope, Genesis, Height, ValidatorIndex,
+    Block, BlockTime, CommitCertificate, Envelope, EpochChange, Genesis, Height, ValidatorIndex,
 };
 
 use crate::coverage::{Branch, Coverage};
@@ -109,6 +109,13 @@ impl Checkers {
         state: &SafetyState,
     ) -> Result<(), Violation> {
         self.rules.durable(node, state)
+    }
+
+    /// An honest member goes on in the next epoch.
+    pub(crate) fn began(&mut self, node: usize, change: &EpochChange) -> Result<(), Violation> {
+        self.chain.began(node, change)?;
+        self.rules.began(&change.setup);
+        Ok(())
     }
 
     pub(crate) fn committed(

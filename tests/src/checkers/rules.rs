@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use conclave_consensus::{Message, SafetyState};
 use conclave_types::{
-    BlockId, BlockTime, CommitCertificate, Genesis, PrepareVote, Proposal, Signers, Timeout,
-    ValidatorIndex, View,
+    BlockId, BlockTime, CommitCertificate, Epoch, EpochSetup, Genesis, PrepareVote, Proposal,
+    Signers, Timeout, ValidatorIndex, View,
 };
 
 use super::Violation;
@@ -36,7 +36,73 @@ struct Justification {
     timeouts: Option<(View, View)>,
 }
 
+/// The rules in every epoch that has begun: nothing that is said in one counts in another.
 pub(crate) struct RulesChecker {
+    liar: Option<ValidatorIndex>,
+    epochs: BTreeMap<Epoch, EpochRules>,
+}
+
+impl RulesChecker {
+    pub(crate) fn new(genesis: &Genesis, liar: Option<usize>) -> Self {
+        let mut checker = Self {
+            liar: liar.map(|index| ValidatorIndex(index as u16)),
+            epochs: BTreeMap::new(),
+        };
+        checker.began(&genesis.first_epoch());
+        checker
+    }
+
+    /// An honest member goes on in an epoch.
+    pub(crate) fn began(&mut self, setup: &EpochSetup) {
+        let (weights, liar) = (setup.weights(), self.liar);
+        let rules = || EpochRules::new(weights, liar);
+        self.epochs.entry(setup.epoch).or_insert_with(rules);
+    }
+
+    /// A member says something; `disk` is what it would start from if it crashed now. What is said of
+    /// an epoch that has not begun for anyone is a lie.
+    pub(crate) fn sent(
+        &mut self,
+        from: ValidatorIndex,
+        disk: Option<&SafetyState>,
+        message: &Message,
+    ) -> Result<(), Violation> {
+        let epoch = message.epoch();
+        let disk = disk.filter(|disk| disk.epoch() == epoch);
+        match self.epochs.get_mut(&epoch) {
+            Some(rules) => rules.sent(from, disk, message),
+            None => Ok(()),
+        }
+    }
+
+    /// What an honest member has written.
+    pub(crate) fn durable(
+        &mut self,
+        node: ValidatorIndex,
+        state: &SafetyState,
+    ) -> Result<(), Violation> {
+        match self.epochs.get_mut(&state.epoch()) {
+            Some(rules) => rules.durable(node, state),
+            None => Err(Violation::new("rule 7", "a state of no epoch".into())),
+        }
+    }
+
+    /// An honest member holds blocks to be final.
+    pub(crate) fn committed(
+        &self,
+        now_ms: u64,
+        node: usize,
+        certificate: &CommitCertificate,
+        time: BlockTime,
+    ) -> Result<(), Violation> {
+        match self.epochs.get(&certificate.epoch) {
+            Some(rules) => rules.committed(now_ms, node, certificate, time),
+            None => Err(Violation::new("rule 5", "final in no epoch".into())),
+        }
+    }
+}
+
+struct EpochRules {
     weights: Vec<u16>,
     liar: Option<ValidatorIndex>,
     said: Vec<Said>,
@@ -46,13 +112,12 @@ pub(crate) struct RulesChecker {
     justified: BTreeMap<(View, BlockId), Vec<Justification>>,
 }
 
-impl RulesChecker {
-    pub(crate) fn new(genesis: &Genesis, liar: Option<usize>) -> Self {
-        let weights = genesis.validators.iter().map(|validator| validator.weight);
+impl EpochRules {
+    fn new(weights: Vec<u16>, liar: Option<ValidatorIndex>) -> Self {
         Self {
-            weights: weights.collect(),
-            liar: liar.map(|index| ValidatorIndex(index as u16)),
-            said: genesis.validators.iter().map(|_| Said::default()).collect(),
+            said: weights.iter().map(|_| Said::default()).collect(),
+            weights,
+            liar,
             prepares: BTreeMap::new(),
             commits: BTreeMap::new(),
             timeouts: BTreeMap::new(),
@@ -60,8 +125,7 @@ impl RulesChecker {
         }
     }
 
-    /// A member says something; `disk` is what it would start from if it crashed now.
-    pub(crate) fn sent(
+    fn sent(
         &mut self,
         from: ValidatorIndex,
         disk: Option<&SafetyState>,
@@ -69,8 +133,7 @@ impl RulesChecker {
     ) -> Result<(), Violation> {
         match message {
             Message::Proposal(proposal) => {
-                let header = &proposal.block.header;
-                let (view, block) = (header.view, header.id());
+                let (view, block) = (proposal.view(), proposal.block.id());
                 self.note(view, block, proposal);
                 self.prepare(from, view, block, disk)
             }
@@ -88,11 +151,7 @@ impl RulesChecker {
     ///
     /// The lock shows here only: a view that was given up gets no commit vote, so nothing that is
     /// sent tells that its certificate was seen.
-    pub(crate) fn durable(
-        &mut self,
-        node: ValidatorIndex,
-        state: &SafetyState,
-    ) -> Result<(), Violation> {
+    fn durable(&mut self, node: ValidatorIndex, state: &SafetyState) -> Result<(), Violation> {
         if let Some(vote) = &state.prepare_vote {
             let signers = self.prepares.entry((vote.view, vote.block)).or_default();
             signers.insert(node);
@@ -266,8 +325,7 @@ impl RulesChecker {
         Ok(())
     }
 
-    /// An honest member holds blocks to be final.
-    pub(crate) fn committed(
+    fn committed(
         &self,
         now_ms: u64,
         node: usize,

@@ -458,10 +458,15 @@ impl World {
                 let at_us = at_us.saturating_mul(MS);
                 self.schedule(at_us, SimEvent::Tick { node, incarnation });
             }
-            Effect::Finalised { .. }
-            | Effect::Batched(_)
-            | Effect::EpochBegan(_)
-            | Effect::Retired(_) => {}
+            Effect::EpochBegan(change) => {
+                let epoch = change.setup.epoch;
+                self.trace
+                    .note(self.now_us, format_args!("{node} begins epoch {epoch}"));
+                if honest {
+                    self.checkers.began(node, &change)?;
+                }
+            }
+            Effect::Finalised { .. } | Effect::Batched(_) | Effect::Retired(_) => {}
         }
         Ok(())
     }

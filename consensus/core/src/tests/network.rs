@@ -116,6 +116,9 @@ struct Options {
     wipes: Vec<(u64, usize)>,
     /// Gets no block of any kind until the network heals.
     blind: Option<usize>,
+    /// Which rule is off.
+    #[cfg(feature = "broken-rules")]
+    broken: Option<Broken>,
 }
 
 /// The committee of an epoch: four equals, and every other time three heavier ones, each in its turn
@@ -531,6 +534,8 @@ impl World {
             ..config(&[1; 4], peer.index.0)
         };
         let engine = Engine::new(config, signatures, recovered);
+        #[cfg(feature = "broken-rules")]
+        let engine = without(engine, self.options.broken);
         // The setup of the next epoch may have been in reach before a crash.
         let over = engine.is_over();
         peer.engine = Some(engine);
@@ -890,6 +895,8 @@ fn calm() -> Options {
         outages: vec![],
         wipes: vec![],
         blind: None,
+        #[cfg(feature = "broken-rules")]
+        broken: None,
     }
 }
 
@@ -1072,4 +1079,30 @@ fn the_same_seed_gives_the_same_history() {
         World::new(7, options).run()
     };
     assert_eq!(run(), run());
+}
+
+#[cfg(feature = "broken-rules")]
+fn without(mut engine: Engine, broken: Option<Broken>) -> Engine {
+    if let Some(rule) = broken {
+        engine.break_rule(rule);
+    }
+    engine
+}
+
+/// The checks of these networks are not blind: where an epoch's last block is extended in its epoch,
+/// they say so.
+#[cfg(feature = "broken-rules")]
+#[test]
+fn networks_that_extend_last_blocks_are_noticed() {
+    let noticed = |seed| {
+        let options = Options {
+            drop_percent: 10 + seed % 40,
+            delay_ms: 40 << (seed % 4),
+            broken: Some(Broken::LastBlock),
+            ..calm()
+        };
+        let mut world = World::new(seed, options);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run())).is_err()
+    };
+    assert!((700..730).any(noticed), "nobody noticed");
 }

@@ -15,7 +15,6 @@ pub(crate) const NEW_PROGRAM: ProgramVersion = ProgramVersion(Digest([8; 32]));
 pub(crate) const GENESIS_ROOT: StateRoot = StateRoot(Digest([9; 32]));
 pub(crate) const ROLLUP: RollupId = RollupId(1);
 pub(crate) const OWNER: u8 = 1;
-const EPOCH: Epoch = Epoch(0);
 
 pub(crate) fn account(n: u8) -> AccountId {
     AccountId(Digest([n; 32]))
@@ -151,6 +150,9 @@ pub(crate) struct World {
     pub(crate) step_ms: u64,
     pub(crate) proposer: ValidatorIndex,
     pub(crate) rotate: bool,
+    /// Of the next block.
+    pub(crate) epoch: Epoch,
+    supply: u128,
     committed: VecDeque<Committed>,
     height: Height,
     time: BlockTime,
@@ -213,8 +215,13 @@ pub(crate) fn config() -> RollupConfig {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let ledger = Ledger::genesis(&genesis());
+        Self::of(&genesis())
+    }
+
+    pub(crate) fn of(genesis: &Genesis) -> Self {
+        let ledger = Ledger::genesis(genesis);
         Self {
+            supply: ledger.totals().supply,
             ahead: ledger.fees().clone(),
             ledger,
             store: Store::default(),
@@ -223,6 +230,7 @@ impl World {
             step_ms: 100,
             proposer: ValidatorIndex(0),
             rotate: true,
+            epoch: Epoch(0),
             committed: VecDeque::new(),
             height: Height(0),
             time: BlockTime(1_000),
@@ -276,7 +284,7 @@ impl World {
         let header = EnvelopeHeader {
             core: EnvelopeCore {
                 chain: genesis().chain_id(),
-                epoch: EPOCH,
+                epoch: self.epoch,
                 rollup,
                 payer,
                 sequence: Sequence(*sequence),
@@ -387,13 +395,21 @@ impl World {
             .collect();
         let mut block = ExecutableBlock {
             height: self.height,
-            epoch: EPOCH,
+            epoch: self.epoch,
             time: self.time,
             proposer: self.proposer,
             ledger_height: self.ledger.height(),
             entries: Vec::new(),
             bids: Vec::new(),
         };
+        let named = block.ledger_height;
+        if self
+            .ledger
+            .epoch_end(named, self.epoch, self.height)
+            .is_some()
+        {
+            self.epoch = self.epoch.next();
+        }
         let dispositions = self
             .ahead
             .order(&block.ordered(), &headers)
@@ -482,7 +498,7 @@ impl World {
             + totals.bonds
             + totals.insurance;
         assert_eq!(parts, totals.supply);
-        assert_eq!(totals.supply, 9 * 1_100_000 + 4 * 1_000_000);
+        assert_eq!(totals.supply, self.supply);
         let locked: u64 = self.ledger.provers().map(|(_, p)| p.locked.0).sum();
         let awards = self.ledger.auctions().filter_map(|a| a.award());
         let held = awards.filter(|a| a.stage == conclave_market::Stage::Winner);
