@@ -1,8 +1,8 @@
 //! The task that owns the drivers, when things go wrong around it.
 
+use super::super::events;
 use super::super::hello::Close;
 use super::super::peer::Peer;
-use super::super::{events, handle};
 use super::refuse::closed_with;
 use super::*;
 
@@ -10,8 +10,8 @@ use super::*;
 fn listener() -> (Node, events::Inbox) {
     let (inbox, events) = events::channels();
     let config = config(1, any_port(), vec![peer(0, any_port())]);
-    let (manager, ended) = handle::Transport::prepare(config, inbox.clone()).unwrap();
-    let transport = handle::Transport::run(manager, ended);
+    let (manager, ended) = Transport::prepare(config, inbox.clone()).unwrap();
+    let transport = Transport::run(manager, ended);
     let node = Node {
         handle: transport.handle(),
         transport,
