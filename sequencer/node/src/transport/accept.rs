@@ -1,6 +1,5 @@
 //! Connections from peers of lower index: proving who they are before anything else.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use conclave_types::{ChainId, ValidatorIndex};
 use quinn::{Connection, Endpoint, Incoming};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendError;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -22,9 +22,13 @@ pub(super) struct Acceptor {
     pub(super) inbox: Inbox,
     pub(super) chain: ChainId,
     pub(super) handshake: Duration,
-    /// To the drivers of the peers that dial us.
-    pub(super) arrivals: BTreeMap<ValidatorIndex, mpsc::Sender<Connection>>,
 }
+
+/// To the driver of a peer that dials us.
+type Arrivals = mpsc::Sender<Connection>;
+
+/// Who was not let in, if that is known, and why.
+type Rejected = (Option<ValidatorIndex>, Failure);
 
 impl Acceptor {
     /// Runs until the endpoint closes.
@@ -59,37 +63,56 @@ impl Acceptor {
         self.inbox.refused(peer, reason);
     }
 
-    async fn admit(&self, incoming: Incoming) -> Result<(), (Option<ValidatorIndex>, Failure)> {
+    async fn admit(&self, incoming: Incoming) -> Result<(), Rejected> {
         let connection = incoming
             .await
             .map_err(|error| (None, Failure::of(&error)))?;
-        let peer = self.identify(&connection);
-        let index = peer.map(|peer| peer.index);
-        let refuse = |close: Close, refusal: Refusal| {
-            close.end(&connection, &refusal.to_string());
-            (index, Failure::Refused(refusal))
-        };
-        let arrivals = index.and_then(|index| self.arrivals.get(&index));
-        let (Some(peer), Some(arrivals)) = (peer, arrivals) else {
-            return Err(refuse(Close::UnexpectedPeer, Refusal::UnexpectedPeer));
-        };
-        if peer.is_cooling_down() {
-            return Err(refuse(Close::CoolingDown, Refusal::CoolingDown));
-        }
+        let (peer, _) = self.expected(&connection)?;
         hello::welcome(&connection, self.chain)
             .await
-            .map_err(|failure| (index, failure))?;
-        // The driver is gone only when the transport is.
-        let _ = arrivals.send(connection).await;
-        Ok(())
+            .map_err(|failure| (Some(peer.index), failure))?;
+        // Asked anew: the peers may have changed during the Hello.
+        let (peer, arrivals) = self.expected(&connection)?;
+        match arrivals.send(connection).await {
+            Err(SendError(connection)) if peer.is_removed() => {
+                let index = Some(peer.index);
+                Err(reject(&connection, index, Refusal::UnexpectedPeer))
+            }
+            // Otherwise the driver is gone only when the transport is.
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
-    /// The peer whose pinned key this connection proved to hold.
-    fn identify(&self, connection: &Connection) -> Option<&Arc<Peer>> {
+    /// Who is at the other end and the way to its driver, if it is a peer that dials us and is not
+    /// kept out now.
+    fn expected(&self, connection: &Connection) -> Result<(Arc<Peer>, Arrivals), Rejected> {
+        let peer = self.identify(connection);
+        let index = peer.as_ref().map(|peer| peer.index);
+        let unexpected = || reject(connection, index, Refusal::UnexpectedPeer);
+        let peer = peer.ok_or_else(unexpected)?;
+        let arrivals = peer.arrivals.clone().ok_or_else(unexpected)?;
+        match peer.is_cooling_down() {
+            true => Err(reject(connection, index, Refusal::CoolingDown)),
+            false => Ok((peer, arrivals)),
+        }
+    }
+
+    /// The peer whose pinned key this connection proved to hold, if it is one still.
+    fn identify(&self, connection: &Connection) -> Option<Arc<Peer>> {
         let identity = connection.peer_identity()?;
         let chain = identity.downcast_ref::<Vec<CertificateDer<'static>>>()?;
-        self.shared.peer_of_key(tls::key_of(chain.first()?)?)
+        let key = tls::key_of(chain.first()?)?;
+        self.shared.roster().peer_of_key(key).cloned()
     }
+}
+
+fn reject(connection: &Connection, peer: Option<ValidatorIndex>, refusal: Refusal) -> Rejected {
+    let close = match refusal {
+        Refusal::CoolingDown => Close::CoolingDown,
+        _ => Close::UnexpectedPeer,
+    };
+    close.end(connection, &refusal.to_string());
+    (peer, Failure::Refused(refusal))
 }
 
 /// Keeps strangers from occupying all handshakes: beyond some, an address must be proven.

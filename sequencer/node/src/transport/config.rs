@@ -14,12 +14,12 @@ pub struct TransportConfig {
     pub seed: Zeroizing<[u8; 32]>,
     /// Where to listen (UDP). Port 0 takes any.
     pub listen: SocketAddr,
-    /// The committee without oneself.
+    /// The committee without oneself, to begin with.
     pub peers: Vec<PeerConfig>,
     pub timing: Timing,
 }
 
-/// Another validator.
+/// Another validator: all three together. With another key or address it is another peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerConfig {
     pub index: ValidatorIndex,

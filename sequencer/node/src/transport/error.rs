@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use conclave_types::ValidatorIndex;
 
-/// The transport cannot start.
+/// The transport cannot start, or cannot take a set of peers.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// Another process listens there.
@@ -27,6 +27,11 @@ pub enum TransportError {
     /// The certificate or the TLS configuration could not be made.
     #[error("[CV-NET-004] cannot prepare TLS: {reason}; check the transport key")]
     Tls { reason: String },
+    /// The transport was shut down, and its peers change no more.
+    #[error(
+        "[CV-NET-005] the peers cannot change, the transport has stopped; start the node again"
+    )]
+    Stopped,
 }
 
 /// A message was not queued.

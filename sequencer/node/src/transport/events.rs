@@ -83,6 +83,8 @@ pub enum Disconnect {
     Replaced,
     /// We cut the peer off: for what it sent, or because the node asked for it.
     Punished { reason: String },
+    /// It is no peer any more, or one with another key or address.
+    Removed,
     /// This node shuts down.
     Shutdown,
 }

@@ -1,23 +1,24 @@
 //! The owner of the transport, and the handles that talk to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use conclave_types::{TransportKey, ValidatorIndex};
-use quinn::{ClientConfig, Endpoint, ServerConfig, VarInt};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use conclave_types::ValidatorIndex;
+use quinn::{Endpoint, VarInt};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::accept::Acceptor;
-use super::dial::{BackOff, Dialer};
-use super::events;
-use super::peer::{Driver, Peer};
+use super::events::{self, Inbox};
+use super::manager::{Change, Manager};
+use super::peer::Peer;
 use super::queue::Pushed;
 use super::quic::TrackedRuntime;
+use super::roster::Roster;
 use super::tls::OwnCertificate;
 use super::{
     Class, Metrics, PeerConfig, RequestError, SendError, TransportConfig, TransportError,
@@ -31,7 +32,9 @@ const CLOSE_WAIT: Duration = Duration::from_secs(1);
 pub struct Transport {
     shared: Arc<Shared>,
     endpoint: Endpoint,
+    /// The acceptor and the manager.
     tasks: JoinSet<()>,
+    manager: AbortHandle,
     /// Closes when quinn's tasks have ended.
     ended: mpsc::Receiver<()>,
     flush: Duration,
@@ -54,90 +57,77 @@ pub struct PeerStatus {
 /// What everyone may touch.
 pub(super) struct Shared {
     pub(super) metrics: Metrics,
-    peers: BTreeMap<ValidatorIndex, Arc<Peer>>,
-    keys: BTreeMap<TransportKey, ValidatorIndex>,
-    draining: watch::Sender<bool>,
+    pub(super) draining: watch::Sender<bool>,
+    /// Locked only to take or replace it.
+    roster: RwLock<Arc<Roster>>,
+    changes: mpsc::Sender<Change>,
 }
 
 impl Transport {
     /// Binds the socket and starts connecting to all peers. Needs a tokio runtime.
     pub fn start(config: TransportConfig) -> Result<(Self, TransportEvents), TransportError> {
-        let own = OwnCertificate::new(&config.seed)?;
-        check_peers(&config, own.public)?;
-        let TransportConfig {
-            seed,
-            listen,
-            peers,
-            timing,
-            ..
-        } = config;
-        let quic = Arc::new(quic::transport_config(&timing));
-        let mut server =
-            ServerConfig::with_crypto(Arc::new(own.server(peers.iter().map(|p| p.key).collect())?));
-        server.transport_config(Arc::clone(&quic));
+        let (inbox, events) = events::channels();
+        let (manager, ended) = Self::prepare(config, inbox)?;
+        Ok((Self::run(manager, ended), events))
+    }
+
+    /// The manager with all drivers under way, and what closes when quinn's tasks have ended.
+    pub(super) fn prepare(
+        config: TransportConfig,
+        inbox: Inbox,
+    ) -> Result<(Manager, mpsc::Receiver<()>), TransportError> {
         let (alive, ended) = mpsc::channel(1);
+        // It lets nobody in before the manager pins the peers' keys.
         let endpoint = Endpoint::new(
-            quic::endpoint_config(&seed),
-            Some(server),
-            quic::bind(listen)?,
+            quic::endpoint_config(&config.seed),
+            None,
+            quic::bind(config.listen)?,
             Arc::new(TrackedRuntime(alive)),
         )
         .map_err(|error| TransportError::Listen {
-            listen,
+            listen: config.listen,
             reason: error.to_string(),
         })?;
+        let (changes, changing) = mpsc::channel(1);
+        let mut manager = Manager {
+            own: config.own,
+            certificate: OwnCertificate::new(&config.seed)?,
+            chain: config.chain,
+            quic: Arc::new(quic::transport_config(&config.timing)),
+            timing: config.timing,
+            endpoint,
+            reaches_ipv6: config.listen.is_ipv6(),
+            shared: Arc::new(Shared::new(changes)),
+            inbox,
+            changes: changing,
+            drivers: JoinSet::new(),
+            seats: BTreeMap::new(),
+        };
+        manager.set_peers(config.peers)?;
+        Ok((manager, ended))
+    }
 
-        let (inbox, events) = events::channels();
-        let (shared, punishments) = Shared::new(&peers);
-        let mut tasks = JoinSet::new();
-        let mut arrivals = BTreeMap::new();
-        for (peer, punishments) in peers.iter().zip(punishments) {
-            let (arrival, arriving) = mpsc::channel(1);
-            let dialer = if config.own < peer.index {
-                let mut client = ClientConfig::new(Arc::new(own.client(peer.key)?));
-                client.transport_config(Arc::clone(&quic));
-                Some(Dialer {
-                    endpoint: endpoint.clone(),
-                    client,
-                    chain: config.chain,
-                    handshake: timing.handshake,
-                    reaches_ipv6: listen.is_ipv6(),
-                })
-            } else {
-                arrivals.insert(peer.index, arrival);
-                None
-            };
-            let driver = Driver {
-                peer: Arc::clone(&shared.peers[&peer.index]),
-                shared: Arc::clone(&shared),
-                inbox: inbox.clone(),
-                dialer,
-                arrivals: arriving,
-                punishments,
-                draining: shared.draining.subscribe(),
-                back_off: BackOff::new(&timing),
-                cool_down: timing.cool_down,
-                timing: timing.clone(),
-                sessions: 0,
-            };
-            tasks.spawn(driver.run());
-        }
+    /// Spawns the tasks.
+    pub(super) fn run(manager: Manager, ended: mpsc::Receiver<()>) -> Self {
+        let (shared, endpoint) = (Arc::clone(&manager.shared), manager.endpoint.clone());
         let acceptor = Acceptor {
             shared: Arc::clone(&shared),
-            inbox,
-            chain: config.chain,
-            handshake: timing.handshake,
-            arrivals,
+            inbox: manager.inbox.clone(),
+            chain: manager.chain,
+            handshake: manager.timing.handshake,
         };
+        let flush = manager.timing.flush;
+        let mut tasks = JoinSet::new();
         tasks.spawn(acceptor.run(endpoint.clone()));
-        let transport = Self {
+        let manager = tasks.spawn(manager.run());
+        Self {
             shared,
             endpoint,
             tasks,
+            manager,
             ended,
-            flush: timing.flush,
-        };
-        Ok((transport, events))
+            flush,
+        }
     }
 
     /// A handle to send with.
@@ -166,10 +156,11 @@ impl Transport {
     /// When it returns the port is free, unless a peer could not be told.
     pub async fn shutdown(mut self) {
         self.shared.draining.send_replace(true);
-        // The acceptor ends with the endpoint; the drivers, all but that one task, by themselves.
-        let drivers =
-            async { while self.tasks.len() > 1 && self.tasks.join_next().await.is_some() {} };
-        let _ = timeout(self.flush + CLOSE_WAIT, drivers).await;
+        // The acceptor ends with the endpoint; the manager with its drivers, by themselves.
+        let managed = async {
+            while !self.manager.is_finished() && self.tasks.join_next().await.is_some() {}
+        };
+        let _ = timeout(self.flush + CLOSE_WAIT, managed).await;
         self.close();
         self.tasks.shutdown().await;
         let _ = timeout(CLOSE_WAIT, self.endpoint.wait_idle()).await;
@@ -196,7 +187,7 @@ impl TransportHandle {
     pub fn send(&self, to: ValidatorIndex, class: Class, bytes: Bytes) -> Result<(), SendError> {
         self.check(class, &bytes)?;
         match self.shared.peer(to) {
-            Some(peer) => self.push(peer, class, bytes),
+            Some(peer) => self.push(&peer, class, bytes),
             None => Err(SendError::UnknownPeer { peer: to }),
         }
     }
@@ -205,8 +196,10 @@ impl TransportHandle {
     #[expect(clippy::needless_pass_by_value, reason = "as `send` takes it")]
     pub fn broadcast(&self, class: Class, bytes: Bytes) -> Result<usize, SendError> {
         self.check(class, &bytes)?;
-        let peers = self.shared.peers.values();
-        let taken = peers.filter(|peer| self.push(peer, class, bytes.clone()).is_ok());
+        let roster = self.shared.roster();
+        let taken = roster
+            .peers()
+            .filter(|peer| self.push(peer, class, bytes.clone()).is_ok());
         Ok(taken.count())
     }
 
@@ -238,7 +231,32 @@ impl TransportHandle {
                 .as_ref()
                 .map(|connection| (connection.remote_address(), connection.rtt())),
         };
-        self.shared.peers.values().map(status).collect()
+        self.shared.roster().peers().map(status).collect()
+    }
+
+    /// Replaces the set of peers, which is the committee without oneself. When it returns the
+    /// set is in force; on an error nothing has changed.
+    ///
+    /// - A peer that is in both sets with the same key and address notices nothing.
+    /// - One that is no longer in the set is disconnected, and what waits for it is dropped. Its
+    ///   key is not let in again. What it sent before may still arrive.
+    /// - One with another key or address is removed and added as a new one, which has no queued
+    ///   messages and no cool-down.
+    ///
+    /// The own index and key are those of the start. Of calls at the same time any may be the
+    /// last. A cancelled one happens entirely or not at all.
+    ///
+    /// # Errors
+    /// [`TransportError::Peers`] when an index or a key is there twice or this node's own,
+    /// [`TransportError::Tls`] when no TLS configuration can be made of a key,
+    /// [`TransportError::Stopped`] once the transport stops.
+    pub async fn set_peers(&self, set: Vec<PeerConfig>) -> Result<(), TransportError> {
+        let (done, outcome) = oneshot::channel();
+        let change = Change { set, done };
+        let sent = self.shared.changes.send(change).await;
+        sent.map_err(|_| TransportError::Stopped)?;
+        // The manager drops what it did not do.
+        outcome.await.unwrap_or(Err(TransportError::Stopped))
     }
 
     /// What was done so far.
@@ -273,44 +291,27 @@ impl TransportHandle {
 }
 
 impl Shared {
-    /// The peers, and the receiver of each one's punishments in the same order.
-    fn new(configs: &[PeerConfig]) -> (Arc<Self>, Vec<mpsc::Receiver<String>>) {
-        let (mut peers, mut punishments) = (BTreeMap::new(), Vec::new());
-        for config in configs {
-            let (peer, receiver) = Peer::new(config.index, config.address.clone());
-            peers.insert(config.index, Arc::new(peer));
-            punishments.push(receiver);
-        }
-        let shared = Self {
+    fn new(changes: mpsc::Sender<Change>) -> Self {
+        Self {
             metrics: Metrics::default(),
-            peers,
-            keys: configs.iter().map(|peer| (peer.key, peer.index)).collect(),
             draining: watch::Sender::new(false),
-        };
-        (Arc::new(shared), punishments)
+            roster: RwLock::default(),
+            changes,
+        }
     }
 
-    pub(super) fn peer(&self, index: ValidatorIndex) -> Option<&Arc<Peer>> {
-        self.peers.get(&index)
+    /// The peers of this moment.
+    pub(super) fn roster(&self) -> Arc<Roster> {
+        // No code that holds the lock can panic.
+        Arc::clone(&self.roster.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn peer_of_key(&self, key: TransportKey) -> Option<&Arc<Peer>> {
-        self.keys.get(&key).and_then(|index| self.peer(*index))
+    /// For the manager alone.
+    pub(super) fn set_roster(&self, roster: Roster) {
+        *self.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);
     }
-}
 
-fn check_peers(config: &TransportConfig, own: TransportKey) -> Result<(), TransportError> {
-    let (mut indices, mut keys) = (BTreeSet::from([config.own]), BTreeSet::from([own]));
-    for peer in &config.peers {
-        let reason = match (indices.insert(peer.index), keys.insert(peer.key)) {
-            (true, true) => continue,
-            (false, _) => "its index is that of another peer or of this node",
-            (true, false) => "its key is that of another peer or of this node",
-        };
-        return Err(TransportError::Peers {
-            peer: peer.index,
-            reason,
-        });
+    pub(super) fn peer(&self, index: ValidatorIndex) -> Option<Arc<Peer>> {
+        self.roster().peer(index).cloned()
     }
-    Ok(())
 }

@@ -32,6 +32,7 @@ pub(super) enum Close {
     BadHello = 5,
     Replaced = 6,
     Punished = 7,
+    Removed = 8,
 }
 
 /// Why there is no connection.
@@ -125,6 +126,7 @@ impl Close {
             Self::BadHello,
             Self::Replaced,
             Self::Punished,
+            Self::Removed,
         ]
         .into_iter()
         .find(|close| *close as u64 == code.into_inner())
@@ -139,7 +141,9 @@ impl Failure {
             ConnectionError::ApplicationClosed(closed) => match Close::of(closed.error_code) {
                 Some(Close::WrongChain) => Self::Refused(Refusal::WrongChain),
                 Some(Close::WrongVersion) => Self::Refused(Refusal::WrongVersion),
-                Some(Close::UnexpectedPeer) => Self::Refused(Refusal::UnexpectedPeer),
+                Some(Close::UnexpectedPeer | Close::Removed) => {
+                    Self::Refused(Refusal::UnexpectedPeer)
+                }
                 Some(Close::CoolingDown | Close::Punished) => Self::Refused(Refusal::CoolingDown),
                 Some(Close::Shutdown | Close::Replaced) => Self::Unreachable(reason),
                 Some(Close::BadHello) | None => Self::Refused(Refusal::Hello { reason }),

@@ -1,4 +1,5 @@
-//! Validator to validator: QUIC with mutual TLS between the pinned keys of one committee.
+//! Validator to validator: QUIC with mutual TLS between the pinned keys of one committee, which may
+//! change while it runs.
 //!
 //! ```text
 //! send/broadcast ─▶ queue per peer and class ─▶ writer ─▶ QUIC stream ─▶ reader ─▶ TransportEvents
@@ -6,12 +7,16 @@
 //! request ───────────────────────────────▶ bidirectional stream ─▶ IncomingRequest ─▶ Responder
 //!
 //! Transport (owner) ─┬─ acceptor: TLS, Hello, then hands the connection to its peer's driver
-//!                    └─ driver per peer: dial or await ─▶ session ─▶ back-off or cool-down ─▶ again
+//!                    └─ manager: the roster of peers ◀── set_peers
+//!                       └─ driver per peer: dial or await ─▶ session ─▶ back-off or cool-down ─▶ again
 //! ```
 //!
 //! Invariants:
 //! - A message comes from the validator it is said to come from: the TLS key of its connection is
 //!   that validator's pinned key, and both ends said Hello for the same chain.
+//! - Who is not in the present set of peers has no connection, no driver and no queue. A connection
+//!   ends with its peer, TLS takes no key that left, and a handshake asks for its peer at its end.
+//! - A peer that is the same in two sets notices nothing of the change between them.
 //! - Sending never blocks. Each queue has a bound and a policy ([`Class`]).
 //! - One slow class or peer never holds up another: classes have their own queue, streams and
 //!   receiver, peers have their own connection, and the flow-control windows leave room for
@@ -25,6 +30,9 @@
 //! newer connection replaces an older one: it is how a restarted dialer comes back. A restarted
 //! listener is noticed at once as well, since its stateless-reset key survives restarts.
 //!
+//! The node's own index and key are those of its start: to change its key a validator starts again
+//! with the new one.
+//!
 //! A message to oneself is not the transport's business and is refused as unknown peer.
 
 mod accept;
@@ -36,12 +44,14 @@ mod error;
 mod events;
 mod handle;
 mod hello;
+mod manager;
 mod metrics;
 mod peer;
 mod queue;
 mod quic;
 mod receive;
 mod request;
+mod roster;
 mod send;
 mod session;
 mod tls;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use conclave_types::ValidatorIndex;
+use conclave_types::{TransportKey, ValidatorIndex};
 use quinn::Connection;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -14,11 +14,15 @@ use super::handle::Shared;
 use super::hello::{Close, Failure};
 use super::queue::Queue;
 use super::session::Ended;
-use super::{Class, Refusal, Timing, bounds};
+use super::{Class, PeerConfig, Refusal, Timing, bounds};
+
+/// Told to a peer that leaves the set, or that is in it with another key or address.
+pub(super) const REMOVED: &str = "no longer a peer under this key and address";
 
 /// What handles, the acceptor and the driver share about a peer.
 pub(super) struct Peer {
     pub(super) index: ValidatorIndex,
+    pub(super) key: TransportKey,
     pub(super) address: String,
     pub(super) consensus: Queue,
     pub(super) shares: Queue,
@@ -27,8 +31,19 @@ pub(super) struct Peer {
     pub(super) link: watch::Sender<Option<Connection>>,
     /// Our own open requests.
     pub(super) requests: Semaphore,
+    /// New connections of a peer that dials us.
+    pub(super) arrivals: Option<mpsc::Sender<Connection>>,
     punishments: mpsc::Sender<String>,
+    removed: watch::Sender<bool>,
     cooling_until: Mutex<Option<Instant>>,
+}
+
+/// What only the driver of a peer listens to.
+pub(super) struct DriverEnds {
+    /// Ends at once for a peer that we dial.
+    pub(super) arrivals: mpsc::Receiver<Connection>,
+    pub(super) punishments: mpsc::Receiver<String>,
+    pub(super) removed: watch::Receiver<bool>,
 }
 
 /// Keeps one peer connected; owns everything about it that changes.
@@ -38,9 +53,7 @@ pub(super) struct Driver {
     pub(super) inbox: Inbox,
     /// For peers of higher index.
     pub(super) dialer: Option<Dialer>,
-    /// From peers of lower index.
-    pub(super) arrivals: mpsc::Receiver<Connection>,
-    pub(super) punishments: mpsc::Receiver<String>,
+    pub(super) ends: DriverEnds,
     pub(super) draining: watch::Receiver<bool>,
     pub(super) timing: Timing,
     pub(super) back_off: BackOff,
@@ -49,22 +62,46 @@ pub(super) struct Driver {
 }
 
 impl Peer {
-    /// A peer and the receiver of its punishments.
-    pub(super) fn new(index: ValidatorIndex, address: String) -> (Self, mpsc::Receiver<String>) {
+    /// A peer of node `own`, and what its driver needs. Of two the lower index dials.
+    pub(super) fn new(own: ValidatorIndex, config: PeerConfig) -> (Self, DriverEnds) {
+        let (arrivals, arriving) = mpsc::channel(1);
         // One that waits is as good as many.
-        let (punishments, receiver) = mpsc::channel(1);
+        let (punishments, punished) = mpsc::channel(1);
+        let removed = watch::Sender::new(false);
+        let ends = DriverEnds {
+            arrivals: arriving,
+            punishments: punished,
+            removed: removed.subscribe(),
+        };
         let peer = Self {
-            index,
-            address,
+            index: config.index,
+            key: config.key,
+            address: config.address,
             consensus: Queue::new(Class::Consensus),
             shares: Queue::new(Class::Shares),
             dispersal: Queue::new(Class::Dispersal),
             link: watch::Sender::new(None),
             requests: Semaphore::new(bounds::REQUESTS_OPEN_MAX),
+            arrivals: (config.index < own).then_some(arrivals),
             punishments,
+            removed,
             cooling_until: Mutex::default(),
         };
-        (peer, receiver)
+        (peer, ends)
+    }
+
+    /// Whether this is the peer that the configuration speaks of.
+    pub(super) fn is(&self, config: &PeerConfig) -> bool {
+        self.index == config.index && self.key == config.key && self.address == config.address
+    }
+
+    /// Ends the driver. What waits in the queues goes with the peer.
+    pub(super) fn remove(&self) {
+        self.removed.send_replace(true);
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        *self.removed.borrow()
     }
 
     pub(super) fn queue(&self, class: Class) -> &Queue {
@@ -98,8 +135,24 @@ impl Peer {
 }
 
 impl Driver {
-    /// Runs until the transport drains.
-    pub(super) async fn run(mut self) {
+    /// Runs until the transport drains or the peer is removed, once the driver that had the seat
+    /// before has ended. Gives the peer back.
+    pub(super) async fn run(mut self, seat: Arc<tokio::sync::Mutex<()>>) -> Arc<Peer> {
+        let seated = tokio::select! {
+            seated = seat.lock_owned() => Some(seated),
+            () = raised(&mut self.ends.removed) => None,
+            () = raised(&mut self.draining) => None,
+        };
+        if seated.is_some() {
+            self.keep_connected().await;
+        }
+        if self.peer.is_removed() {
+            self.turn_away().await;
+        }
+        self.peer
+    }
+
+    async fn keep_connected(&mut self) {
         let mut next = None;
         loop {
             let connection = match next.take() {
@@ -117,7 +170,15 @@ impl Driver {
         }
     }
 
-    /// The next connection, or `None` when the transport drains.
+    /// Closes connections that were on their way in. Those that come later find nobody here.
+    async fn turn_away(&mut self) {
+        self.ends.arrivals.close();
+        while let Some(connection) = self.ends.arrivals.recv().await {
+            Close::Removed.end(&connection, REMOVED);
+        }
+    }
+
+    /// The next connection, or `None` when the transport drains or the peer is removed.
     async fn connect(&mut self) -> Option<Connection> {
         loop {
             let until = self.peer.cooling_until();
@@ -129,9 +190,10 @@ impl Driver {
                 false => self.back_off.wait(),
             };
             tokio::select! {
-                () = drained(&mut self.draining) => return None,
-                Some(reason) = self.punishments.recv() => self.punish(&reason),
-                Some(connection) = self.arrivals.recv() => {
+                () = raised(&mut self.draining) => return None,
+                () = raised(&mut self.ends.removed) => return None,
+                Some(reason) = self.ends.punishments.recv() => self.punish(&reason),
+                Some(connection) = self.ends.arrivals.recv() => {
                     // Asked anew: the acceptor may have let it in right at the end.
                     if !self.peer.is_cooling_down() {
                         return Some(connection);
@@ -189,7 +251,7 @@ async fn dial(
     dialer.dial(peer).await
 }
 
-/// Completes when the transport drains, or is gone.
-pub(super) async fn drained(draining: &mut watch::Receiver<bool>) {
-    let _ = draining.wait_for(|draining| *draining).await;
+/// Completes when the flag is raised, or whoever could raise it is gone.
+pub(super) async fn raised(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|raised| *raised).await;
 }

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 
 use super::Class;
-use super::peer::drained;
+use super::peer::raised;
 use super::session::{Session, TaskEnd, violation};
 
 /// The classes that a shutdown flushes.
@@ -46,7 +46,7 @@ async fn write_frames(
         let frame = tokio::select! {
             biased;
             frame = queue.pop() => frame,
-            () = drained(draining) => break,
+            () = raised(draining) => break,
         };
         write_group(session, class, &mut stream, frame).await?;
     }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::events::Inbox;
 use super::handle::Shared;
 use super::hello::Close;
-use super::peer::{Driver, Peer, drained};
+use super::peer::{Driver, Peer, REMOVED, raised};
 use super::{Class, Disconnect, PeerEvent, bounds, receive, send};
 
 /// What the tasks of one connection share.
@@ -47,7 +47,7 @@ pub(super) enum Ended {
     /// The peer connected anew.
     Replaced(Connection),
     Over,
-    /// The transport drains.
+    /// The transport drains, or the peer was removed.
     Stopped,
 }
 
@@ -57,7 +57,15 @@ impl Driver {
         let started = Instant::now();
         self.count();
         let _link = Link::set(&self.peer, &connection);
-        self.tell(PeerEvent::Connected(self.peer.index)).await;
+        let mut removed = self.ends.removed.clone();
+        let told = tokio::select! {
+            () = self.tell(PeerEvent::Connected(self.peer.index)) => true,
+            () = raised(&mut removed) => false,
+        };
+        if !told {
+            Close::Removed.end(&connection, REMOVED);
+            return Ended::Stopped;
+        }
 
         let (ended, reason) = self.until_ended(&connection).await;
 
@@ -85,14 +93,18 @@ impl Driver {
                         return (Ended::Over, self.cut_off(connection, reason));
                     }
                 }
-                Some(reason) = self.punishments.recv() => {
+                Some(reason) = self.ends.punishments.recv() => {
                     return (Ended::Over, self.cut_off(connection, &reason));
                 }
-                Some(newer) = self.arrivals.recv() => {
+                Some(newer) = self.ends.arrivals.recv() => {
                     Close::Replaced.end(connection, "replaced by a newer connection");
                     return (Ended::Replaced(newer), Disconnect::Replaced);
                 }
-                () = drained(&mut self.draining) => {
+                () = raised(&mut self.ends.removed) => {
+                    Close::Removed.end(connection, REMOVED);
+                    return (Ended::Stopped, Disconnect::Removed);
+                }
+                () = raised(&mut self.draining) => {
                     // The writers see it too, and finish with what is queued.
                     let flushed = flush(connection, &mut tasks);
                     let flushed = timeout(self.timing.flush, flushed).await;
@@ -152,7 +164,7 @@ impl Driver {
             let event = event.into_inner();
             tokio::select! {
                 _ = self.inbox.peers.send(event) => {}
-                () = drained(&mut self.draining) => {}
+                () = raised(&mut self.draining) => {}
             }
         }
     }

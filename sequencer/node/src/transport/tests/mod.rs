@@ -3,7 +3,9 @@
 
 mod exchange;
 mod load;
+mod manager;
 mod misbehave;
+mod peers;
 mod queues;
 mod raw;
 mod refuse;

@@ -102,6 +102,31 @@ fn nothing_runs_after_a_shutdown() {
     nothing_runs_after(async |transport| guarded(transport.shutdown()).await);
 }
 
+#[test]
+fn nothing_runs_after_the_peers_changed() {
+    nothing_runs_after(async |transport| {
+        let handle = transport.handle();
+        let others = vec![peer(2, any_port()), peer(3, any_port())];
+        handle.set_peers(others).await.unwrap();
+        guarded(transport.shutdown()).await;
+    });
+}
+
+/// The change may come in time or not; either way it keeps nothing alive.
+#[test]
+fn nothing_runs_after_a_shutdown_during_which_the_peers_change() {
+    nothing_runs_after(async |transport| {
+        let handle = transport.handle();
+        let others = vec![peer(1, any_port()), peer(2, any_port())];
+        let changing = handle.set_peers(others.clone());
+        let both = async { tokio::join!(transport.shutdown(), changing) };
+        let ((), changed) = guarded(both).await;
+        assert!(matches!(changed, Ok(()) | Err(TransportError::Stopped)));
+        let late = handle.set_peers(others).await;
+        assert!(matches!(late, Err(TransportError::Stopped)), "{late:?}");
+    });
+}
+
 #[tokio::test]
 async fn a_stopped_port_is_free_again() {
     let node = Node::start(config(0, any_port(), Vec::new()));
