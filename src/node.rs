@@ -121,6 +121,7 @@ fn config(settings: Settings, genesis: Genesis) -> anyhow::Result<NodeConfig> {
         listen,
         api_listen: settings.api,
         peers: settings.peers,
+        membership,
         verifier: programs::verifier(),
     })
 }

@@ -27,6 +27,7 @@ mod handle;
 pub mod http;
 mod join;
 mod keyring;
+mod membership;
 mod metrics;
 mod node;
 mod operator;
@@ -49,6 +50,7 @@ pub use epochs::{
 };
 pub use handle::NodeHandle;
 pub use keyring::Keyring;
+pub use membership::Membership;
 pub use node::{Node, NodeConfig, NodeError, NodeKeys};
 pub use operator::Operator;
 pub use records::{BlockRecord, RECORD_BYTES_MAX, SnapshotManifest, SnapshotRecord};

@@ -26,6 +26,7 @@ use crate::contents::StoredContents;
 use crate::epochs::{self, EngineFactory, SetupOf, Succession};
 use crate::handle::NodeHandle;
 use crate::http::{self, HttpLimits, ServeError};
+use crate::membership::{self, Membership};
 use crate::metrics::Metrics;
 use crate::operator::Operator;
 use crate::provable::Provable;
@@ -78,6 +79,8 @@ pub struct NodeConfig {
     pub api_listen: SocketAddr,
     /// Other addresses of peers than those in the genesis, by the validator's name.
     pub peers: BTreeMap<String, String>,
+    /// Of a validator that joined after the genesis.
+    pub membership: Option<Membership>,
     /// Verifies the proofs of the programs that this node knows.
     pub verifier: Arc<dyn Verifier + Send + Sync>,
 }
@@ -96,7 +99,7 @@ pub enum NodeError {
     EpochKeys(#[from] SecretsError),
     /// The transport key is no validator's.
     #[error(
-        "[CV-NODE-002] this node's transport key is not in the genesis; point it at the key directory that the genesis was drafted from"
+        "[CV-NODE-002] this node's transport key is not in the genesis; point it at the key directory that the genesis was drafted from, or, if the validator was registered later, tell the node an API to join by"
     )]
     Stranger,
     /// A peer address names nobody.
@@ -146,13 +149,11 @@ impl Node {
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
         let genesis = config.genesis;
         let committee = Committee::from_genesis(&genesis)?;
-        let own = committee
-            .by_transport_key(&config.keys.transport.transport_key())
-            .ok_or(NodeError::Stranger)?;
+        let key = config.keys.transport.transport_key();
+        let (own, peers) = membership::first(&genesis, key, config.membership, &config.peers)?;
         let vault = Vault::open(&config.keys.directory).map_err(SecretsError::from)?;
         let mut secrets = Secrets::new(own, vault, config.keys.bls, config.keys.shares);
         let signatures = Arc::new(secrets.signatures(&genesis.first_epoch())?);
-        let peers = peers(&genesis, own, &config.peers)?;
 
         // First what may be taken by another process, so that a mistake changes nothing.
         let listener = http::bind(config.api_listen).await?;
@@ -164,7 +165,7 @@ impl Node {
             own,
             seed: config.keys.transport.to_seed(),
             listen: config.listen,
-            peers,
+            peers: peers.clone(),
             timing: Timing::default(),
         })?;
         std::fs::create_dir_all(&config.data_dir).map_err(|source| NodeError::DataDir {
@@ -249,6 +250,8 @@ impl Node {
         });
         contents.attach(&shell);
         tokio::spawn(follow_key_generations(shell.clone()));
+        let registry = membership::follow_registry(shell.clone(), peers, config.peers);
+        tokio::spawn(registry);
         let keys = (config.keys.transport, config.keys.account);
         let (stop_core, stop_signal) = bounded(1);
         let (end, ended) = tokio::sync::oneshot::channel();
@@ -385,33 +388,6 @@ impl Clock {
     fn until(self, at: u64) -> Instant {
         self.start + Duration::from_millis(at.saturating_sub(self.wall_ms))
     }
-}
-
-fn peers(
-    genesis: &Genesis,
-    own: ValidatorIndex,
-    overrides: &BTreeMap<String, String>,
-) -> Result<Vec<PeerConfig>, NodeError> {
-    if let Some(name) = overrides
-        .keys()
-        .find(|name| !genesis.validators.iter().any(|v| v.name == **name))
-    {
-        return Err(NodeError::UnknownPeer { name: name.clone() });
-    }
-    let others = genesis
-        .validators
-        .iter()
-        .enumerate()
-        .filter(|(i, _)| *i != usize::from(own.0));
-    let config = others.map(|(index, validator)| PeerConfig {
-        index: ValidatorIndex(index as u16),
-        key: validator.transport_key,
-        address: overrides
-            .get(&validator.name)
-            .unwrap_or(&validator.address)
-            .clone(),
-    });
-    Ok(config.collect())
 }
 
 /// Counts up to the ledger's height; what is executed again is counted then.

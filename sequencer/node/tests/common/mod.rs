@@ -189,6 +189,7 @@ impl Network {
             listen: member.listen,
             api_listen: "127.0.0.1:0".parse().expect("an address"),
             peers: BTreeMap::new(),
+            membership: None,
             verifier: Arc::new(NoPrograms),
         })
         .await
