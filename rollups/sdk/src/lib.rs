@@ -25,6 +25,7 @@ mod durable;
 mod error;
 mod follow;
 mod gateway;
+mod operator;
 mod program;
 mod routes;
 mod sequence;
@@ -39,6 +40,7 @@ pub use durable::{read_file, replace_file};
 pub use error::{ClientError, NodeFailure};
 pub use follow::{Follow, FollowError, FollowFrom, Followed};
 pub use gateway::{Gateway, GatewayError, GatewayOptions, verify_receipt};
+pub use operator::{ValidatorChange, leave_validator, register_validator};
 pub use program::{
     Measurement, OrderedTransaction, Program, ProgramError, ProgramState, ProofJob, ProvenRange,
     program_of,
