@@ -93,6 +93,7 @@ pub(crate) struct ChainArgs {
     /// The chain's genesis file: what everything is sealed to and checked against.
     #[arg(
         long,
+        global = true,
         value_name = "FILE",
         env = "CONCLAVE_GENESIS",
         default_value = "genesis.toml"
@@ -101,6 +102,7 @@ pub(crate) struct ChainArgs {
     /// A validator's API, as in http://127.0.0.1:26700; give several.
     #[arg(
         long = "node",
+        global = true,
         value_name = "URL",
         env = "CONCLAVE_NODES",
         value_delimiter = ',',

@@ -17,6 +17,7 @@ mod settings;
 mod simulate;
 mod status;
 mod submit;
+mod validator;
 mod verify;
 
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ enum Command {
     Rollup(rollup::Args),
     Prover(prover::Args),
     Submit(submit::Args),
+    Validator(validator::Args),
     Status(status::Args),
     Verify(verify::Args),
     Simulate(simulate::Args),
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Rollup(args) => rollup::run(args, shutdown),
         Command::Prover(args) => prover::run(args, shutdown),
         Command::Submit(args) => submit::run(args, shutdown),
+        Command::Validator(args) => validator::run(args, shutdown),
         Command::Status(args) => status::run(args, shutdown),
         Command::Verify(args) => verify::run(args, shutdown),
         Command::Simulate(args) => simulate::run(&args),

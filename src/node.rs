@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context;
-use conclave_node::{Node, NodeConfig, NodeKeys, ceremony};
-use conclave_types::Genesis;
+use conclave_node::transport::PeerConfig;
+use conclave_node::{Membership, Node, NodeConfig, NodeKeys, ceremony};
+use conclave_sdk::Client;
+use conclave_types::{Genesis, TransportKey, ValidatorIndex};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{KeyDir, read_genesis};
@@ -42,6 +44,10 @@ pub(crate) struct Args {
     /// Where the HTTP API listens [default: 127.0.0.1:26700].
     #[arg(long, value_name = "IP:PORT")]
     api: Option<SocketAddr>,
+    /// For a validator that was registered after the genesis: the API of a node that follows the
+    /// chain, which knows its slot and the other validators.
+    #[arg(long, value_name = "URL")]
+    join: Option<String>,
 }
 
 /// A validator's configuration file.
@@ -55,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) api: SocketAddr,
     /// Other addresses of peers than those in the genesis, by name.
     pub(crate) peers: BTreeMap<String, String>,
+    /// The API that a validator of after the genesis finds its slot and its peers by.
+    pub(crate) join: Option<String>,
 }
 
 impl Default for Settings {
@@ -66,6 +74,7 @@ impl Default for Settings {
             listen: None,
             api: SocketAddr::from((Ipv4Addr::LOCALHOST, 26700)),
             peers: BTreeMap::new(),
+            join: None,
         }
     }
 }
@@ -77,7 +86,8 @@ impl Args {
             .with_path("keys", self.keys)
             .with_path("data", self.data)
             .with("listen", self.listen.map(|address| address.to_string()))
-            .with("api", self.api.map(|address| address.to_string()));
+            .with("api", self.api.map(|address| address.to_string()))
+            .with("join", self.join);
         settings::parse(self.layers.read(ENVIRONMENT, flags)?)
     }
 }
@@ -85,8 +95,8 @@ impl Args {
 pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let settings = args.settings()?;
     let genesis = read_genesis(&settings.genesis)?;
-    let config = config(settings, genesis)?;
     shutdown.run(|stop| async move {
+        let config = config(settings, genesis).await?;
         let node = Node::start(config)
             .await
             .context("the node did not start")?;
@@ -95,16 +105,21 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     })
 }
 
-fn config(settings: Settings, genesis: Genesis) -> anyhow::Result<NodeConfig> {
+async fn config(settings: Settings, genesis: Genesis) -> anyhow::Result<NodeConfig> {
     let keys = KeyDir::new(&settings.keys);
     let transport = keys.transport()?;
-    let own = genesis
-        .validators
-        .iter()
-        .find(|v| v.transport_key == transport.transport_key());
-    let listen = match (settings.listen, own) {
+    let key = transport.transport_key();
+    let own = genesis.validators.iter().find(|v| v.transport_key == key);
+    let mut address = own.map(|own| own.address.clone());
+    let mut membership = None;
+    if let Some(api) = &settings.join {
+        let (found, registered) = registration(api, key).await?;
+        membership = Some(found);
+        address = Some(registered);
+    }
+    let listen = match (settings.listen, address) {
         (Some(listen), _) => listen,
-        (None, Some(own)) => ceremony::listen_address(&own.address)?,
+        (None, Some(address)) => ceremony::listen_address(&address)?,
         // Starting the node says that its key is a stranger's.
         (None, None) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
     };
@@ -124,4 +139,37 @@ fn config(settings: Settings, genesis: Genesis) -> anyhow::Result<NodeConfig> {
         membership,
         verifier: programs::verifier(),
     })
+}
+
+/// Where a validator with this key was registered, and how the others are reached, by the word of a
+/// node that follows the chain. A lie leads to peers that do not show the genesis' chain.
+async fn registration(api: &str, key: TransportKey) -> anyhow::Result<(Membership, String)> {
+    let registry = Client::new([api.to_owned()])?.validators().await?;
+    let text = key.to_string();
+    let own = registry
+        .validators
+        .iter()
+        .find(|found| found.validator.transport_key == text && found.standing != "vacant");
+    let own = own.with_context(|| {
+        format!(
+            "[CV-CLI-014] no validator with this node's transport key is registered; \
+             register it first: conclave validator register --node {api}"
+        )
+    })?;
+    let others = registry
+        .validators
+        .iter()
+        .filter(|found| found.validator.index != own.validator.index && found.standing != "vacant");
+    let peers = others.map(|found| {
+        Ok(PeerConfig {
+            index: ValidatorIndex(found.validator.index),
+            key: found.validator.transport_key.parse()?,
+            address: found.address.clone(),
+        })
+    });
+    let membership = Membership {
+        slot: ValidatorIndex(own.validator.index),
+        peers: peers.collect::<anyhow::Result<_>>()?,
+    };
+    Ok((membership, own.address.clone()))
 }

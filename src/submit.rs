@@ -64,18 +64,25 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
 async fn submit(args: &Args, bytes: Vec<u8>) -> anyhow::Result<()> {
     let genesis = Arc::new(read_genesis(&args.chain.genesis)?);
     let client = Client::new(args.chain.nodes.iter().cloned())?;
-    let sequence = args.sequence.clone().unwrap_or_else(|| {
-        let mut path = args.key.clone().into_os_string();
-        path.push(".sequence");
-        path.into()
-    });
+    let sequence = match &args.sequence {
+        Some(path) => path.clone(),
+        None => sequence_beside(&args.key),
+    };
     let secret = read_ed(&args.key)?;
     let options = GatewayOptions::default();
     let gateway = Gateway::open(client, genesis, secret, &sequence, options).await?;
     let envelope = seal(args, &gateway, bytes).await?;
-    let id = envelope.header.id();
+    follow(&gateway, &envelope, args.timeout).await
+}
 
-    let receipt = gateway.submit(&envelope).await?;
+/// Submits an envelope and prints every step until it is opened and had its effect.
+pub(crate) async fn follow(
+    gateway: &Gateway,
+    envelope: &Envelope,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    let id = envelope.header.id();
+    let receipt = gateway.submit(envelope).await?;
     println!("envelope  {id}");
     println!(
         "receipt   durable at validator {} at height {}, to be ordered by height {}, signed {}",
@@ -87,7 +94,7 @@ async fn submit(args: &Args, bytes: Vec<u8>) -> anyhow::Result<()> {
         EnvelopeStage::Ordered,
         EnvelopeStage::Opened,
     ] {
-        let view = gateway.follow_to(id, stage, args.timeout).await?;
+        let view = gateway.follow_to(id, stage, timeout).await?;
         if last != Some(view.status) {
             println!("{}", describe(&view));
         }
@@ -103,6 +110,13 @@ async fn submit(args: &Args, bytes: Vec<u8>) -> anyhow::Result<()> {
         .map(|stage| format!("{stage:?}").to_lowercase())
         .unwrap_or_default();
     bail!("[CV-CLI-042] the envelope ended as {ended}, nothing was delivered; see above for why")
+}
+
+/// Where the next sequence number of a key's account is kept.
+pub(crate) fn sequence_beside(key: &Path) -> PathBuf {
+    let mut path = key.as_os_str().to_owned();
+    path.push(".sequence");
+    path.into()
 }
 
 async fn seal(args: &Args, gateway: &Gateway, bytes: Vec<u8>) -> anyhow::Result<Envelope> {

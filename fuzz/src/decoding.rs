@@ -16,9 +16,9 @@ use conclave_sequencer::{
     DeliveryRecord, Dispersal, FateRecord, OpeningRecord, OutcomeRecord, ProofRecord,
 };
 use conclave_types::{
-    Batch, BatchRef, Block, BlockHeader, CommitCertificate, Digest, Envelope, Genesis, Manifest,
-    Receipt, Statement, SystemOp, ValidatorIndex, codec, decode_transactions, encode_transactions,
-    limits,
+    Batch, BatchRef, Block, BlockHeader, CommitCertificate, Digest, Envelope, EpochSetup, Genesis,
+    KeyGenerationPost, Manifest, Receipt, Statement, SystemOp, ValidatorIndex, codec,
+    decode_transactions, encode_transactions, limits,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
@@ -55,6 +55,8 @@ const FORMATS: &[Format] = &[
     format::<Receipt>(limits::VOTE_BYTES_MAX),
     format::<Statement>(limits::VOTE_BYTES_MAX),
     format::<SystemOp>(limits::PLAIN_BODY_BYTES_MAX),
+    format::<KeyGenerationPost>(limits::DEALING_BYTES_MAX),
+    format::<EpochSetup>(limits::PROPOSAL_BYTES_MAX),
     format::<OpeningCertificate>(limits::BATCH_BYTES_MAX),
     format::<MalformedEvidence>(limits::BATCH_BYTES_MAX),
     format::<Genesis>(limits::BATCH_BYTES_MAX),

@@ -22,6 +22,8 @@ const FORMS: &[fn(&str) -> bool] = &[
     json::<api::EnvelopeView>,
     json::<api::FeeQuote>,
     json::<api::CommitteeView>,
+    json::<api::ValidatorsView>,
+    json::<api::EpochView>,
     status,
     json::<api::BlockView>,
     json::<api::ContentsView>,

@@ -120,6 +120,76 @@ pub struct CommitteeView {
     pub height: u64,
 }
 
+/// All validators, by slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ValidatorsView {
+    /// The executed height that this is as of.
+    pub height: u64,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The newest key generation; none before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_generation: Option<KeyGenerationState>,
+    pub validators: Vec<RegisteredView>,
+}
+
+/// How far the key generation for an epoch is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyGenerationState {
+    pub epoch: u64,
+    pub attempt: u32,
+    /// `channel`, `deal`, `acknowledge`, `reveal` or `done`.
+    pub phase: String,
+    /// The height at whose end the phase began.
+    pub since: u64,
+    /// Members that did not do their part of this phase yet.
+    pub missing: Vec<u16>,
+}
+
+/// One slot of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RegisteredView {
+    /// As it wants to be from the next epoch that takes it.
+    pub validator: ValidatorView,
+    /// `host:port` of the peer transport.
+    pub address: String,
+    /// In the present epoch.
+    pub weight: u16,
+    /// What it asks for; 0 once it leaves.
+    pub weight_wanted: u16,
+    /// `serving`, `leaving` or `vacant`.
+    pub standing: String,
+    /// What it has at stake.
+    pub bond: u64,
+    /// The height at which it lost its bond.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forfeited: Option<u64>,
+}
+
+/// One epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EpochView {
+    pub epoch: u64,
+    /// The digest of its setup, which the last block of the epoch before names.
+    pub digest: String,
+    /// The height whose execution made its key.
+    pub ready: u64,
+    /// Its first block, once it has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<u64>,
+    /// Its last block, once it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
+    /// What senders seal to; none once the committee is let go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sealing_key: Option<String>,
+    /// The canonical encoding of the setup: all validators and the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setup: Option<String>,
+}
+
 /// A node's own view of itself and the chain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StatusView {

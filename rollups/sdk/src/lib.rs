@@ -26,6 +26,7 @@ mod epochs;
 mod error;
 mod follow;
 mod gateway;
+mod operator;
 mod program;
 mod routes;
 mod sequence;
@@ -41,6 +42,7 @@ pub use epochs::FollowEpochsError;
 pub use error::{ClientError, NodeFailure};
 pub use follow::{Follow, FollowError, FollowFrom, Followed};
 pub use gateway::{Gateway, GatewayError, GatewayOptions, verify_receipt};
+pub use operator::{ValidatorChange, leave_validator, register_validator};
 pub use program::{
     Measurement, OrderedTransaction, Program, ProgramError, ProgramState, ProofJob, ProvenRange,
     program_of,

@@ -6,8 +6,8 @@ use conclave_types::{
 
 use crate::api::{
     AccountView, AuctionView, BlockView, CommitteeView, ContentsView, EnvelopeView,
-    EpochChangeView, EventView, FeeQuote, LedgerProofView, LinksView, ProofView, ProverView,
-    ReceiptView, RollupView, StatusView, TotalsView,
+    EpochChangeView, EpochView, EventView, FeeQuote, LedgerProofView, LinksView, ProofView,
+    ProverView, ReceiptView, RollupView, StatusView, TotalsView, ValidatorsView,
 };
 use crate::{Client, ClientError};
 
@@ -32,6 +32,16 @@ impl Client {
     /// The committee, its sealing key and the committed height.
     pub async fn committee(&self) -> Result<CommitteeView, ClientError> {
         self.get("/v1/committee", &[]).await
+    }
+
+    /// All validators by slot, and how far the next key generation is.
+    pub async fn validators(&self) -> Result<ValidatorsView, ClientError> {
+        self.get("/v1/validators", &[]).await
+    }
+
+    /// One epoch: its heights, committee and sealing key.
+    pub async fn epoch(&self, epoch: Epoch) -> Result<EpochView, ClientError> {
+        self.get(&format!("/v1/epochs/{epoch}"), &[]).await
     }
 
     /// One node's view of itself.

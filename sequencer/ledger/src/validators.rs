@@ -313,20 +313,24 @@ impl Ledger {
         }
     }
 
-    /// Whether the name or a key belongs to another slot, now or in a committee that is kept.
+    /// Whether the name or a key belongs to another slot: now, in a committee that is kept, or in
+    /// one that is being made.
     fn is_taken(&self, slot: ValidatorIndex, info: &ValidatorInfo) -> bool {
-        let registered = self.validators().filter(|(other, _)| *other != slot);
-        let taken = registered.into_iter().any(|(_, record)| {
+        let others = |(other, member): (ValidatorIndex, &ValidatorInfo)| {
+            other != slot && shares_key(member, info)
+        };
+        let named = |(other, record): (ValidatorIndex, &ValidatorRecord)| {
             let serves = record.standing != Standing::Vacant;
-            shares_key(&record.info, info) || serves && record.info.name == info.name
+            other != slot && serves && record.info.name == info.name
+        };
+        let registered = self.validators().map(|(slot, record)| (slot, &record.info));
+        let candidates = self.state.candidates.iter();
+        let candidates = candidates.map(|(slot, candidate)| (*slot, &candidate.info));
+        let kept = self.state.setups.iter().flat_map(|(_, setup)| {
+            let slots = (0..).map(ValidatorIndex);
+            slots.zip(&setup.validators)
         });
-        taken
-            || self.state.setups.iter().any(|(_, setup)| {
-                let members = (0..).map(ValidatorIndex).zip(&setup.validators);
-                members
-                    .into_iter()
-                    .any(|(other, member)| other != slot && shares_key(member, info))
-            })
+        self.validators().any(named) || registered.chain(candidates).chain(kept).any(others)
     }
 
     fn next_request(&mut self) -> u64 {

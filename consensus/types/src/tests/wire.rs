@@ -195,3 +195,61 @@ fn shares_and_receipts_are_pinned() {
     };
     pinned(&receipt, 146, "9beccf1dc2173940");
 }
+
+#[test]
+fn key_generations_and_epochs_are_pinned() {
+    let proof = LogarithmProof {
+        commitment: Point([1; 32]),
+        response: Scalar([2; 32]),
+    };
+    let offer = ChannelOffer {
+        channel: Point([3; 32]),
+        possession: proof,
+    };
+    let dealing = Dealing {
+        commitment: vec![Point([4; 32]); 3],
+        knowledge: proof,
+        sealed: vec![vec![5; 48], Vec::new()],
+    };
+    let revealed = RevealedShares {
+        receiver: ValidatorIndex(1),
+        shares: vec![Scalar([6; 32])],
+    };
+    let post = |message| {
+        SystemOp::KeyGeneration(Box::new(KeyGenerationPost {
+            epoch: Epoch(1),
+            attempt: 2,
+            validator: ValidatorIndex(3),
+            message,
+        }))
+    };
+    let head = 4 + 8 + 4 + 2 + 4;
+    let channel = post(KeyGenerationMessage::Channel(offer));
+    pinned(&channel, head + 96, "CHANNEL");
+    let deal = post(KeyGenerationMessage::Deal(dealing));
+    pinned(&deal, head + 8 + 96 + 64 + 8 + 8 + 48 + 8, "DEAL");
+    let dealers = signers();
+    let acknowledge = post(KeyGenerationMessage::Acknowledge { dealers });
+    pinned(&acknowledge, head + 32, "ACK");
+    let shares = vec![revealed];
+    let reveal = post(KeyGenerationMessage::Reveal { shares });
+    pinned(&reveal, head + 8 + 2 + 8 + 32, "REVEAL");
+    let setup = EpochSetup {
+        epoch: Epoch(1),
+        validators: Vec::new(),
+        sealing: SealingKey {
+            key: Point([7; 32]),
+            shares: vec![Point([8; 32]); 4],
+            transcript: digest(9),
+        },
+    };
+    pinned(&setup, 8 + 8 + 32 + 8 + 128 + 32, "SETUP");
+    let record = EpochRecord {
+        setup: setup.digest(),
+        ready: Height(7),
+        first: Some(Height(11)),
+        last: None,
+        ended: None,
+    };
+    pinned(&record, 32 + 8 + 9 + 1 + 1, "RECORD");
+}

@@ -4,9 +4,10 @@
 mod bonds;
 mod generation;
 mod members;
+mod random;
 mod turn;
 
-use conclave_crypto::EdSecret;
+use conclave_crypto::{EdSecret, Signatures};
 use conclave_seal::Participant;
 use conclave_types::*;
 
@@ -158,6 +159,25 @@ fn prepare(world: &mut World, silent: &[u16]) {
         step(world, silent);
     }
     panic!("epoch {next} is not ready");
+}
+
+/// A double vote of an epoch.
+fn evidence(epoch: u64, validator: u16) -> Misbehaviour {
+    let ballot = |byte| {
+        let (chain, block) = (genesis().chain_id(), BlockId(Digest([byte; 32])));
+        let kind = VoteKind::Prepare;
+        let message = kind.message(chain, Epoch(epoch), View(9), Height(5), block);
+        Ballot {
+            height: Height(5),
+            block,
+            signature: Quick(slot(validator)).sign(&message),
+        }
+    };
+    Misbehaviour {
+        epoch: Epoch(epoch),
+        validator: slot(validator),
+        offence: Offence::double_vote(VoteKind::Prepare, View(9), ballot(1), ballot(2)),
+    }
 }
 
 fn weights(world: &World) -> Vec<u16> {

@@ -23,6 +23,7 @@ mod chain;
 mod connection;
 mod contents;
 mod document;
+mod epochs;
 mod error;
 mod extract;
 mod guard;
@@ -91,6 +92,7 @@ fn request_routes<B: Backend>() -> OpenApiRouter<Arc<Api<B>>> {
         submit: submit / __path_submit, envelope / __path_envelope, fees / __path_fees;
         chain: committee / __path_committee, status / __path_status, blocks / __path_blocks,
             block / __path_block, handoff / __path_handoff;
+        epochs: validators / __path_validators, epoch / __path_epoch;
         rollups: rollups / __path_rollups, rollup / __path_rollup,
             rollup_contents / __path_rollup_contents;
         ledger: ledger_proof / __path_ledger_proof, links / __path_links;

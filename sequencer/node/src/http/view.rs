@@ -60,7 +60,8 @@ pub(super) fn committee(
     })
 }
 
-fn validator(index: ValidatorIndex, info: &ValidatorInfo) -> ValidatorView {
+/// A validator as registered.
+pub(super) fn validator(index: ValidatorIndex, info: &ValidatorInfo) -> ValidatorView {
     ValidatorView {
         index: index.0,
         name: info.name.clone(),

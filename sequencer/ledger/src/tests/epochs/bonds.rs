@@ -1,7 +1,5 @@
 //! What is at stake is locked before it counts, and given back when nobody can ask for it any more.
 
-use conclave_crypto::Signatures;
-
 use super::*;
 
 fn bond(world: &World, validator: u16) -> u64 {
@@ -25,25 +23,6 @@ fn reweigh(world: &mut World, validator: u16, weight: u16) {
     };
     let by = OPERATORS + validator as u8;
     done(world, vec![(by, SystemOp::UpdateValidator(update))]);
-}
-
-/// A double vote of an epoch.
-fn evidence(epoch: u64, validator: u16) -> Misbehaviour {
-    let ballot = |byte| {
-        let (chain, block) = (genesis().chain_id(), BlockId(Digest([byte; 32])));
-        let kind = VoteKind::Prepare;
-        let message = kind.message(chain, Epoch(epoch), View(9), Height(5), block);
-        Ballot {
-            height: Height(5),
-            block,
-            signature: Quick(slot(validator)).sign(&message),
-        }
-    };
-    Misbehaviour {
-        epoch: Epoch(epoch),
-        validator: slot(validator),
-        offence: Offence::double_vote(VoteKind::Prepare, View(9), ballot(1), ballot(2)),
-    }
 }
 
 fn report(world: &mut World, evidence: Misbehaviour) -> Outcome {

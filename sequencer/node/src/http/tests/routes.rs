@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use conclave_sdk::api::*;
-use conclave_types::codec;
+use conclave_types::{EpochSetup, codec};
 use serde_json::Value;
 
 use super::chain::{Chain, PAYER, PROVER, envelope};
@@ -41,6 +41,8 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "/v1/rollups/{id}/stream",
         "/v1/rollups/7/stream?from_height=1&proofs=false",
     ),
+    ("GET", "/v1/validators", "/v1/validators"),
+    ("GET", "/v1/epochs/{epoch}", "/v1/epochs/0"),
     ("GET", "/v1/intents", "/v1/intents?rollup=7"),
     (
         "GET",
@@ -431,6 +433,31 @@ async fn provers_and_accounts_show_their_money_and_it_adds_up() {
     // The prover's bond, and those of four validators.
     let bonds = 50_000 + 4 * 1_000_000;
     assert_eq!((totals.total, totals.bonds), (8_000_000, bonds));
+}
+
+#[tokio::test]
+async fn validators_and_epochs_are_served_from_the_ledger() {
+    let server = market().await;
+    let all: ValidatorsView = server.json("/v1/validators").await;
+    assert_eq!((all.epoch, all.key_generation), (0, None));
+    assert_eq!(all.validators.len(), 4);
+    for (slot, view) in (0..).zip(&all.validators) {
+        assert_eq!(
+            (view.validator.index, view.standing.as_str()),
+            (slot, "serving")
+        );
+        assert_eq!((view.weight, view.weight_wanted), (1, 1));
+        assert_eq!((view.bond, view.forfeited), (1_000_000, None));
+    }
+    let epoch: EpochView = server.json("/v1/epochs/0").await;
+    assert_eq!((epoch.ready, epoch.first, epoch.last), (0, Some(1), None));
+    let setup = hex::decode(epoch.setup.expect("serves")).expect("hexadecimal");
+    let setup: EpochSetup = codec::decode(&setup, setup.len()).expect("canonical");
+    let genesis = crate::backend::Backend::genesis(&*server.chain);
+    assert_eq!(setup, genesis.first_epoch());
+    assert_eq!(epoch.digest, setup.digest().to_string());
+    assert_eq!(epoch.sealing_key, Some(setup.sealing.key.to_string()));
+    assert_eq!(server.get("/v1/epochs/1").await.status(), 404);
 }
 
 #[tokio::test]
