@@ -15,7 +15,7 @@ use conclave_ledger::{BlsCommittees, Ledger, VoteKeys};
 use conclave_light::EpochKeys;
 use conclave_market::Verifier;
 use conclave_sequencer::{self as sequencing, OutcomeRecord, Sequencer, Tools};
-use conclave_types::{Genesis, Height, ValidatorIndex, codec};
+use conclave_types::{Genesis, Height, codec};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::sync::{mpsc, watch};
 
@@ -38,8 +38,8 @@ use crate::serve::{self, Request};
 use crate::shell::{Shell, count, lock};
 use crate::store::{Identity, KeyRange, Snapshot, StoreError, StoreWriter, Table, keys};
 use crate::transport::{
-    self, IncomingRequest, PeerConfig, PeerEvent, Timing, Transport, TransportConfig,
-    TransportError, TransportEvents, bounds,
+    self, IncomingRequest, PeerEvent, Timing, Transport, TransportConfig, TransportError,
+    TransportEvents, bounds,
 };
 use crate::vault::Vault;
 use crate::workers::Workers;
@@ -191,7 +191,7 @@ impl Node {
         let (writer, mut failure) = StoreWriter::start(store.clone())?;
         let contents = Arc::new(StoredContents::new(store.clone()));
         let ledger = recovered.sequencing.ledger.clone();
-        secrets.recover(&ledger)?;
+        secrets.recover(&ledger, &recovered.changes)?;
         let tools = Tools {
             seal: secrets.keyring(),
             verifier: config.verifier,

@@ -8,7 +8,7 @@
 //!                               shares, destroyed ◀─ retire
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use conclave_crypto::{BlsCommittee, BlsCommitteeError, BlsSecret};
 use conclave_ledger::{KeyGenerationView, Ledger};
 use conclave_seal::{KeyError, KeyShares, Participant, Tdh2};
 use conclave_types::{
-    Epoch, EpochSetup, Height, KeyGenerationPhase, KeyGenerationPost, SystemOp, ValidatorIndex,
+    Epoch, EpochChange, EpochSetup, Height, KeyGenerationPhase, KeyGenerationPost, SystemOp,
+    ValidatorIndex,
 };
 use rand_core::{OsRng, RngCore};
 use zeroize::Zeroizing;
@@ -81,8 +82,8 @@ pub(crate) struct Secrets {
     votes: Vec<BlsSecret>,
     genesis: Option<KeyShares>,
     genesis_file: Option<PathBuf>,
-    /// Whose keys are on the ring.
-    held: BTreeSet<Epoch>,
+    /// Whose keys are on the ring, and whether with shares.
+    held: BTreeMap<Epoch, bool>,
     said: Option<Said>,
 }
 
@@ -104,7 +105,7 @@ impl Secrets {
             votes,
             genesis,
             genesis_file,
-            held: BTreeSet::new(),
+            held: BTreeMap::new(),
             said: None,
         }
     }
@@ -114,13 +115,22 @@ impl Secrets {
         Arc::clone(&self.keyring)
     }
 
-    /// Takes up the keys that a ledger, the newest one that is known at a start, still needs.
-    pub(crate) fn recover(&mut self, ledger: &Ledger) -> Result<(), SecretsError> {
+    /// Takes up the keys that a node needs at its start: those that the ledger, the newest one that
+    /// is stored, knows of, and those of epochs that began after it.
+    pub(crate) fn recover(
+        &mut self,
+        ledger: &Ledger,
+        changes: &[EpochChange],
+    ) -> Result<(), SecretsError> {
         let oldest = ledger.epoch().0.saturating_sub(EPOCHS_BACK);
         for epoch in (oldest..=ledger.epoch().0 + 1).map(Epoch) {
             if let Some(setup) = ledger.epoch_setup(epoch) {
                 self.take_up(setup, ledger)?;
             }
+        }
+        let later = changes.iter().map(|change| &change.setup);
+        for setup in later.filter(|setup| setup.epoch > ledger.epoch()) {
+            self.take_up(setup, ledger)?;
         }
         Ok(())
     }
@@ -142,36 +152,44 @@ impl Secrets {
         }
     }
 
-    /// Puts an epoch's key on the ring, with this validator's shares of it if it has any.
+    /// Puts an epoch's key on the ring, with this validator's shares of it if it has any. Done again
+    /// it adds shares that were not to be had from an earlier ledger.
     pub(crate) fn take_up(
         &mut self,
         setup: &EpochSetup,
         ledger: &Ledger,
     ) -> Result<(), SecretsError> {
         let epoch = setup.epoch;
-        if self.held.contains(&epoch) {
+        let weights = setup.weights();
+        let weight = weights.get(usize::from(self.own.0)).copied().unwrap_or(0);
+        let held = self.held.get(&epoch).copied();
+        if held == Some(true) || held.is_some() && weight == 0 {
             return Ok(());
         }
-        let shares = self.shares(setup, ledger)?;
-        let weights = setup.weights();
-        let weight = weights.get(usize::from(self.own.0)).copied();
+        let shares = match weight {
+            0 => None,
+            _ => self.shares(setup, ledger)?,
+        };
+        if shares.is_none() && held.is_some() {
+            return Ok(());
+        }
         let retired = self.vault.retired()? >= Some(epoch);
-        if shares.is_none() && weight.unwrap_or(0) > 0 && !retired {
+        if shares.is_none() && weight > 0 && !retired {
             if epoch == Epoch(0) {
                 return Err(SecretsError::NoShares);
             }
-            tracing::error!(
+            tracing::warn!(
                 epoch = epoch.0,
-                "[CV-NODE-042] this validator has no shares of the epoch's sealing key: it opens nothing \
-                 by itself until the next epoch; was its directory of keys lost?"
+                "[CV-NODE-042] this validator has no shares of the epoch's sealing key so far: without \
+                 them it opens nothing by itself until the next epoch"
             );
         }
         let mut seed = [0; 32];
         OsRng.fill_bytes(&mut seed);
+        self.held.insert(epoch, shares.is_some());
         let own = shares.map(|shares| (self.own, shares));
         let scheme = Tdh2::new(&setup.sealing, &weights, own, seed)?;
         self.keyring.insert(epoch, Arc::new(scheme));
-        self.held.insert(epoch);
         Ok(())
     }
 
@@ -200,7 +218,7 @@ impl Secrets {
     pub(crate) fn retire(&mut self, through: Epoch) -> Result<(), SecretsError> {
         self.keyring.retire(through);
         self.vault.retire(through)?;
-        self.held.retain(|epoch| *epoch > through);
+        self.held.retain(|epoch, _| *epoch > through);
         for name in self.vault.names()? {
             let epoch = name.rsplit('-').next().and_then(|epoch| epoch.parse().ok());
             if epoch.is_some_and(|epoch| Epoch(epoch) <= through) {
@@ -230,10 +248,14 @@ impl Secrets {
             return Ok(Some(KeyShares::decode(&kept)?));
         }
         let view = ledger.key_generation();
-        let view = view.filter(|view| view.round().epoch() == setup.epoch);
-        let (Some(view), Some(kept)) = (view, self.seed(setup.epoch)?) else {
+        let made = |view: &KeyGenerationView<'_>| {
+            view.round().epoch() == setup.epoch && view.phase() == KeyGenerationPhase::Done
+        };
+        let Some(view) = view.filter(made) else {
             return Ok(None);
         };
+        // Whoever said nothing needs no secret: its shares were revealed to all.
+        let kept = self.seed(setup.epoch)?.unwrap_or_default();
         match Participant::new(self.own, &kept).finish(&view.board(), &setup.sealing) {
             Ok(found) => {
                 self.vault.keep(&shares, &found.encode())?;

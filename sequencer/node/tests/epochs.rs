@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::{Network, PATIENCE, Running, delivered, settled, submit};
+use common::{NEWCOMER, Network, PATIENCE, Running, delivered, settled, submit};
 use conclave_node::backend::Backend;
-use conclave_types::{ConsensusParameters, Epoch, Height, RollupId};
+use conclave_sdk::{leave_validator, register_validator};
+use conclave_types::{ConsensusParameters, Epoch, Height, RollupId, ValidatorIndex};
 
 const ROLLUP: RollupId = RollupId(5);
 const GRACE_BLOCKS: u64 = 10;
@@ -140,6 +141,54 @@ async fn a_validator_that_was_away_while_an_epoch_began_comes_back_into_it() {
     let all = delivered(&nodes[0], ROLLUP, height);
     assert_eq!(all, ["without it", "with its shares"].map(hex::encode));
     for node in nodes {
+        node.stop().await;
+    }
+}
+
+/// One operator gives up and another takes over, on a running chain: the newcomer follows before it
+/// counts, takes part in the key generation, and then carries the chain together with two others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_validator_leaves_and_one_that_the_genesis_does_not_know_takes_its_place() {
+    let mut network = short_epochs();
+    let mut nodes = network.start_all().await;
+    submit(&nodes[0], network.register(ROLLUP)).await;
+    submit(&nodes[0], network.sealed(ROLLUP, &[b"before".to_vec()])).await;
+    let leave = leave_validator(ValidatorIndex(3));
+    let number = 1 << 32;
+    submit(&nodes[0], network.operated(3, number, &leave)).await;
+    let register = register_validator(network.newcomer.clone());
+    submit(&nodes[0], network.operated(NEWCOMER, number, &register)).await;
+    nodes.push(network.start(NEWCOMER).await);
+
+    let taken_in = |node: &Running| {
+        let ledger = node.handle.ledger();
+        let present = &ledger.present_setup().validators;
+        let weights: Vec<u16> = present.iter().map(|validator| validator.weight).collect();
+        weights == [1, 1, 1, 0, 1]
+    };
+    let mut progress = nodes[NEWCOMER].handle.progress();
+    let wait = progress.wait_for(|_| taken_in(&nodes[NEWCOMER]));
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("is taken in")
+        .expect("the node runs");
+
+    // What the leaver's shares may be needed for is over; then only three of four are left.
+    let begun = nodes[0].handle.ledger().height();
+    nodes[0].executed(Height(begun.0 + GRACE_BLOCKS + 1)).await;
+    let newcomer = nodes.pop().expect("the newcomer");
+    nodes.pop().expect("the leaver").stop().await;
+    nodes.remove(0).stop().await;
+    let setup = newcomer.handle.ledger().present_setup().clone();
+    network.seal_to(&setup);
+    let envelope = network.sealed(ROLLUP, &[b"after".to_vec()]);
+    let (_, height) = submit(&newcomer, envelope).await;
+    nodes[0].executed(height).await;
+    assert_eq!(
+        delivered(&nodes[0], ROLLUP, height),
+        ["before", "after"].map(hex::encode)
+    );
+    for node in nodes.into_iter().chain([newcomer]) {
         node.stop().await;
     }
 }

@@ -12,7 +12,7 @@ use conclave_crypto::{BlsSecret, EdSecret};
 use conclave_market::{OrderedTransaction, ProofRejected, Verifier};
 use conclave_node::backend::Backend;
 use conclave_node::transport::{PeerConfig, Timing, Transport, TransportConfig, TransportEvents};
-use conclave_node::{GenesisShares, Node, NodeConfig, NodeError, NodeHandle, NodeKeys};
+use conclave_node::{GenesisShares, Membership, Node, NodeConfig, NodeError, NodeHandle, NodeKeys};
 use conclave_seal::{Ceremony, KeyGeneration, KeyShares};
 use conclave_types::{
     Allocation, Amount, BlockTime, Bucket, ConsensusParameters, Digest, Envelope, EnvelopeCore,
@@ -54,10 +54,14 @@ impl Verifier for NoPrograms {
 struct Member {
     bls: [u8; 32],
     transport: [u8; 32],
-    shares: Vec<u8>,
+    /// Of the genesis' key.
+    shares: Option<Vec<u8>>,
     listen: SocketAddr,
     data_dir: PathBuf,
 }
+
+/// The member that the genesis does not name.
+pub(crate) const NEWCOMER: usize = 4;
 
 /// The committee; nodes are started and stopped one by one.
 pub(crate) struct Network {
@@ -66,6 +70,8 @@ pub(crate) struct Network {
     sequence: u64,
     /// What envelopes are sealed to.
     key: (Epoch, Point),
+    /// What [`NEWCOMER`] registers as.
+    pub(crate) newcomer: ValidatorInfo,
     members: Vec<Member>,
     _dir: TempDir,
 }
@@ -120,12 +126,12 @@ impl Network {
     /// The same with other parameters of agreement.
     pub(crate) fn with(consensus: ConsensusParameters) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let bls: Vec<BlsSecret> = (0..4).map(|_| BlsSecret::generate(&mut OsRng)).collect();
-        let transport: Vec<EdSecret> = (0..4).map(|_| EdSecret::generate(&mut OsRng)).collect();
-        let listen: Vec<SocketAddr> = (0..4).map(|_| own_address()).collect();
+        let bls: Vec<BlsSecret> = (0..5).map(|_| BlsSecret::generate(&mut OsRng)).collect();
+        let transport: Vec<EdSecret> = (0..5).map(|_| EdSecret::generate(&mut OsRng)).collect();
+        let listen: Vec<SocketAddr> = (0..5).map(|_| own_address()).collect();
         let payer = EdSecret::generate(&mut OsRng);
         let (shares, sealing) = generate_keys();
-        let validators = (0..4).map(|index| ValidatorInfo {
+        let info = |index: usize| ValidatorInfo {
             name: format!("validator-{index}"),
             weight: 1,
             bls_key: bls[index].public(),
@@ -134,11 +140,12 @@ impl Network {
             account: transport[index].account(),
             address: listen[index].to_string(),
             api: String::new(),
-        });
+        };
+        let newcomer = info(NEWCOMER);
         let genesis = Genesis {
             name: "test".into(),
             time: BlockTime(1),
-            validators: validators.collect(),
+            validators: (0..4).map(info).collect(),
             sealing,
             allocations: [&payer]
                 .into_iter()
@@ -153,10 +160,10 @@ impl Network {
             fees: Default::default(),
             market: Default::default(),
         };
-        let members = (0..4).map(|index| Member {
+        let members = (0..5).map(|index| Member {
             bls: *bls[index].to_bytes(),
             transport: *transport[index].to_seed(),
-            shares: shares[index].encode().to_vec(),
+            shares: shares.get(index).map(|shares| shares.encode().to_vec()),
             listen: listen[index],
             data_dir: dir.path().join(format!("node-{index}")),
         });
@@ -165,6 +172,7 @@ impl Network {
             genesis,
             payer,
             sequence: 0,
+            newcomer,
             members: members.collect(),
             _dir: dir,
         }
@@ -178,8 +186,8 @@ impl Network {
             keys: NodeKeys {
                 bls: vec![BlsSecret::from_bytes(&member.bls).expect("a key")],
                 transport: EdSecret::from_seed(&member.transport),
-                shares: Some(GenesisShares {
-                    shares: KeyShares::decode(&member.shares).expect("shares"),
+                shares: member.shares.as_ref().map(|shares| GenesisShares {
+                    shares: KeyShares::decode(shares).expect("shares"),
                     file: None,
                 }),
                 directory: self.keys_dir(index),
@@ -189,7 +197,7 @@ impl Network {
             listen: member.listen,
             api_listen: "127.0.0.1:0".parse().expect("an address"),
             peers: BTreeMap::new(),
-            membership: None,
+            membership: (index == NEWCOMER).then(|| self.membership()),
             verifier: Arc::new(NoPrograms),
         })
         .await
@@ -229,7 +237,7 @@ impl Network {
     /// Starts all four.
     pub(crate) async fn start_all(&self) -> Vec<Running> {
         let mut running = Vec::new();
-        for index in 0..self.members.len() {
+        for index in 0..self.genesis.validators.len() {
             running.push(self.start(index).await);
         }
         running
@@ -238,6 +246,37 @@ impl Network {
     /// Where a node keeps what it must not lose.
     pub(crate) fn data_dir(&self, index: usize) -> &Path {
         &self.members[index].data_dir
+    }
+
+    /// Where the newcomer finds its place: it is the first to register.
+    fn membership(&self) -> Membership {
+        let validators = (0..).map(ValidatorIndex).zip(&self.genesis.validators);
+        let peers = validators.map(|(index, validator)| PeerConfig {
+            index,
+            key: validator.transport_key,
+            address: validator.address.clone(),
+        });
+        Membership {
+            slot: ValidatorIndex(NEWCOMER as u16),
+            peers: peers.collect(),
+        }
+    }
+
+    /// An operation on the system rollup by a member's own account, its first with this number.
+    pub(crate) fn operated(&self, index: usize, sequence: u64, op: &SystemOp) -> Envelope {
+        let secret = EdSecret::from_seed(&self.members[index].transport);
+        let core = EnvelopeCore {
+            chain: self.genesis.chain_id(),
+            epoch: self.key.0,
+            rollup: RollupId::SYSTEM,
+            payer: secret.account(),
+            sequence: Sequence(sequence),
+            expiry: Height(10_000),
+            release: ReleaseRule::OnCommit,
+            bucket: Bucket(0),
+        };
+        let sign = |digest: &Digest| secret.sign(digest);
+        conclave_seal::plain(core, codec::encode(op), sign).expect("fits")
     }
 
     /// From now on envelopes are sealed to this epoch's key.
