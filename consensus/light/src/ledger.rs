@@ -50,6 +50,8 @@ pub enum EntryTable {
     Frozen,
     /// `ValidatorIndex` to the validator's bond.
     Validators,
+    /// A rollup, or a payer of rollup 0, to its tariff and what it ordered in the present window.
+    Tariffs,
 }
 
 /// Shows that an entry is in the state under a root.

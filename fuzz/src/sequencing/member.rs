@@ -136,6 +136,8 @@ impl Member {
             index,
             committee: committee(genesis),
             order_deadline_blocks: genesis.consensus.order_deadline_blocks,
+            view_timeout_ms: genesis.consensus.view_timeout_ms,
+            view_timeout_ms_max: genesis.consensus.view_timeout_ms_max,
             sign: Box::new(move |message| key.sign(message)),
         };
         let ledger = world.ledger.clone();

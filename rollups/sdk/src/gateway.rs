@@ -6,16 +6,17 @@
 //!                                                            └── again, elsewhere ◀─┘ deadline passed
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use conclave_crypto::{EdSecret, ed};
-use conclave_seal::{SealError, bucket_for, plain, seal};
+use conclave_seal::{SealError, bucket_for, plain, seal, sealed_bytes};
 use conclave_types::{
     AccountId, Amount, AuctionId, Bid, Bucket, ChainId, Envelope, EnvelopeCore, EnvelopeId, Epoch,
     Genesis, Height, Receipt, ReleaseRule, RollupId, Sequence, SystemOp, TransactionsError,
-    ValidatorIndex, codec, encode_transactions,
+    ValidatorIndex, codec, encode_transactions, limits,
 };
 use rand_core::OsRng;
 
@@ -29,6 +30,11 @@ pub struct GatewayOptions {
     pub expiry_blocks: u64,
     /// How long a height is taken to be the present one.
     pub height_age: Duration,
+    /// How long a fee is taken to be the present one.
+    pub fee_age: Duration,
+    /// How many times the present fee an envelope may cost when it is ordered. Fees of a rollup that
+    /// floods rise by an eighth a second at most, so twice is reached in six seconds at the soonest.
+    pub fee_headroom: u32,
     /// Between two looks at an envelope.
     pub poll: Duration,
     /// How long an envelope may be unknown to every node before it is submitted again.
@@ -40,6 +46,8 @@ impl Default for GatewayOptions {
         Self {
             expiry_blocks: 2_000,
             height_age: Duration::from_secs(5),
+            fee_age: Duration::from_secs(2),
+            fee_headroom: 4,
             poll: Duration::from_millis(50),
             unknown: Duration::from_secs(2),
         }
@@ -104,6 +112,8 @@ pub struct Gateway {
     secret: EdSecret,
     sequence: Mutex<SequenceFile>,
     height: Mutex<Option<(Height, Instant)>>,
+    /// Each rollup's tariff, and when it was quoted.
+    tariffs: Mutex<BTreeMap<RollupId, (u32, Instant)>>,
     options: GatewayOptions,
 }
 
@@ -134,6 +144,7 @@ impl Gateway {
             secret,
             sequence: Mutex::new(sequence),
             height: Mutex::new(None),
+            tariffs: Mutex::default(),
             options,
         };
         gateway.height().await?;
@@ -172,11 +183,13 @@ impl Gateway {
 
     /// Puts a public system operation, such as a proof, into a plain envelope.
     pub async fn plain_op(&self, op: &SystemOp) -> Result<Envelope, GatewayError> {
-        let core = self
+        let body = codec::encode(op);
+        let mut core = self
             .core(RollupId::SYSTEM, ReleaseRule::OnCommit, Bucket(0))
             .await?;
+        core.fee_max = self.fee_max(RollupId::SYSTEM, body.len()).await?;
         let sign = |digest: &_| self.secret.sign(digest);
-        Ok(plain(core, codec::encode(op), sign)?)
+        Ok(plain(core, body, sign)?)
     }
 
     /// Seals a system operation that nobody may read before it is ordered.
@@ -289,7 +302,8 @@ impl Gateway {
     ) -> Result<Envelope, GatewayError> {
         let bytes = plaintext.len();
         let bucket = bucket_for(bytes).ok_or(GatewayError::TooLarge { bytes })?;
-        let core = self.core(rollup, release, bucket).await?;
+        let mut core = self.core(rollup, release, bucket).await?;
+        core.fee_max = self.fee_max(rollup, sealed_bytes(bucket)).await?;
         let sign = |digest: &_| self.secret.sign(digest);
         let key = &self.genesis.sealing.key;
         Ok(seal(key, core, plaintext, &mut OsRng, sign)?)
@@ -312,7 +326,31 @@ impl Gateway {
             expiry: Height(height.0.saturating_add(self.options.expiry_blocks)),
             release,
             bucket,
+            fee_max: Amount::ZERO,
         })
+    }
+
+    /// What an envelope with a body of this many bytes may cost: the present fee, at most
+    /// [`GatewayOptions::fee_age`] old, [`GatewayOptions::fee_headroom`] times. The fee follows from
+    /// the genesis and the tariff that a node tells; more than the highest tariff it cannot get.
+    async fn fee_max(&self, rollup: RollupId, body_bytes: usize) -> Result<Amount, GatewayError> {
+        let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
+        let tariffs = || self.tariffs.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = tariffs().get(&rollup).copied();
+        let tariff = match cached.filter(|(_, at)| at.elapsed() < self.options.fee_age) {
+            Some((tariff, _)) => tariff,
+            None => {
+                let quote = self.client.fees(rollup, self.account(), body_bytes.into());
+                let tariff = quote
+                    .await?
+                    .tariff
+                    .clamp(limits::TARIFF_BASE, limits::TARIFF_MAX);
+                tariffs().insert(rollup, (tariff, Instant::now()));
+                tariff
+            }
+        };
+        let tariff = tariff.saturating_mul(self.options.fee_headroom);
+        Ok(self.genesis.fees.fee(body_bytes, tariff))
     }
 
     /// The present height, at most [`GatewayOptions::height_age`] old. The sealing key comes from

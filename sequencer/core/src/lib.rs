@@ -29,6 +29,8 @@
 pub mod admission;
 mod availability;
 mod bodies;
+mod censorship;
+mod certificates;
 mod dispersal;
 mod execution;
 mod mempool;
@@ -36,10 +38,13 @@ mod message;
 mod opening;
 mod pipeline;
 mod proposer;
+mod quota;
 mod refusal;
+mod space;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod work;
 
 pub use dispersal::{Dispersal, Rebuilt};

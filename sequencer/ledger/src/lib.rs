@@ -59,6 +59,7 @@ mod rollup;
 mod state;
 mod system;
 mod table;
+mod tariffs;
 mod tree;
 
 #[cfg(test)]

@@ -459,6 +459,8 @@ fn core(
         index: shell.own,
         committee,
         order_deadline_blocks: genesis.consensus.order_deadline_blocks,
+        view_timeout_ms: genesis.consensus.view_timeout_ms,
+        view_timeout_ms_max: genesis.consensus.view_timeout_ms_max,
         sign: Box::new(move |message| transport_key.sign(message)),
     };
     let (sequencer, initial) = Sequencer::new(config, recovered.sequencing, clock.now());
@@ -489,6 +491,14 @@ fn core(
                 .metrics
                 .mempool
                 .store(replica.sequencer().mempool_len() as u64, Ordering::Relaxed);
+            shell
+                .metrics
+                .censoring
+                .store(replica.sequencer().censoring_proposals(), Ordering::Relaxed);
+            shell.metrics.tariff.store(
+                replica.sequencer().ledger().fees().highest_tariff().into(),
+                Ordering::Relaxed,
+            );
             wake
         };
         // What was final before the stop is executed again before anything new.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use conclave_ledger::Ledger;
 use conclave_types::{
-    AccountId, Bucket, ChainId, Digest, EdSignature, Envelope, EnvelopeCore, Epoch, Height,
+    AccountId, Amount, Bucket, ChainId, Digest, EdSignature, Envelope, EnvelopeCore, Epoch, Height,
     Misbehaviour, ReleaseRule, RollupId, Sequence, SystemOp, ValidatorIndex, codec,
 };
 
@@ -96,6 +96,8 @@ impl Reporter {
             expiry,
             release: ReleaseRule::OnCommit,
             bucket: Bucket(0),
+            // The reward is worth more than any fee, and the account holds little else.
+            fee_max: Amount(u64::MAX),
         };
         let body = codec::encode(&SystemOp::ReportMisbehaviour(*evidence));
         conclave_seal::plain(core, body, |digest| (self.sign)(digest)).ok()

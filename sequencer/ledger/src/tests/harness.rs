@@ -204,7 +204,11 @@ pub(crate) fn config() -> RollupConfig {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let ledger = Ledger::genesis(&genesis());
+        Self::of(&genesis())
+    }
+
+    pub(crate) fn of(genesis: &Genesis) -> Self {
+        let ledger = Ledger::genesis(genesis);
         Self {
             ahead: ledger.fees().clone(),
             ledger,
@@ -274,6 +278,7 @@ impl World {
                 expiry: Height(self.height.0 + 1_000),
                 release,
                 bucket: Bucket(0),
+                fee_max: Amount(u64::MAX),
             },
             body_bytes: bytes.len() as u32,
             body_digest: Domain::EnvelopeBody.digest(&bytes),

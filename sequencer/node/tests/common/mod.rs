@@ -243,6 +243,7 @@ impl Network {
             expiry: Height(height.0 + 10_000),
             release: ReleaseRule::OnCommit,
             bucket: Bucket(0),
+            fee_max: Amount(u64::MAX),
         }
     }
 
