@@ -151,6 +151,8 @@ impl Node {
             index: self.identity.index,
             committee,
             order_deadline_blocks: genesis.consensus.order_deadline_blocks,
+            view_timeout_ms: genesis.consensus.view_timeout_ms,
+            view_timeout_ms_max: genesis.consensus.view_timeout_ms_max,
             sign: Box::new(move |message| receipts.sign(message)),
         };
         let ledger = recovered.sequencing.ledger.clone();
@@ -181,6 +183,7 @@ impl Node {
         match self.broken {
             Some(super::Broken::Agreement(rule)) => engine.break_rule(rule),
             Some(super::Broken::EarlyShares) => sequencer.break_early_shares(),
+            Some(super::Broken::Inclusion) => sequencer.break_inclusion(),
             None => {}
         }
         (engine, sequencer)
