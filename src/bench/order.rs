@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{anyhow, ensure};
+use anyhow::{Context, anyhow, ensure};
 use serde::Serialize;
 
 use super::committee::Committee;
@@ -35,9 +35,9 @@ pub(crate) struct Args {
     /// Validators: 4, 7, 10, … (3f+1 tolerate f faults).
     #[arg(long, value_name = "N", default_value_t = 4)]
     validators: u16,
-    /// Rollups that the envelopes are spread over.
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    rollups: u16,
+    /// Rollups that the envelopes are spread over; several numbers are measured next to each other.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "3")]
+    rollups: Vec<u16>,
     /// Transactions of 512 bytes in one envelope; several sizes are measured in turn.
     #[arg(
         long,
@@ -87,6 +87,8 @@ struct Row {
     end_to_end_ms_p99: Option<f64>,
     /// From the first submission until everything was open.
     cpu_seconds_per_validator: f64,
+    /// The same, for each transaction offered.
+    cpu_us_per_transaction: f64,
     /// Of the validator with the most.
     peak_rss_mib: f64,
     /// Acknowledged and never opened.
@@ -113,6 +115,7 @@ impl Row {
     fn cells(&self, extra: &Extra) -> Vec<(&'static str, String)> {
         let [acknowledged, batched, ordered] = extra.steps_ms;
         vec![
+            ("rollups", self.rollups.to_string()),
             ("tx/env", self.transactions_per_envelope.to_string()),
             ("offered/s", format!("{:.0}", self.offered_tps)),
             ("ordered/s", format!("{:.0}", self.ordered_tps)),
@@ -130,6 +133,7 @@ impl Row {
                 "cpu s/val",
                 format!("{:.2}", self.cpu_seconds_per_validator),
             ),
+            ("cpu us/tx", format!("{:.0}", self.cpu_us_per_transaction)),
             ("rss MiB", format!("{:.0}", self.peak_rss_mib)),
             ("refused", extra.refusals.to_string()),
             ("lost", self.lost.to_string()),
@@ -156,9 +160,11 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         args.transactions.iter().all(|count| *count > 0),
         "[CV-CLI-098] use at least 1 transaction"
     );
+    let rollups = args.rollups.iter().copied();
+    let rollups = rollups.max().filter(|_| !args.rollups.contains(&0));
     let wanted = Wanted {
         validators: Some(args.validators),
-        rollups: Some(args.rollups),
+        rollups: Some(rollups.context("[CV-CLI-139] use at least 1 rollup")?),
         provers: Some(1),
         base_port: Some(args.base_port),
     };
@@ -192,10 +198,9 @@ async fn measure(
     processes: &mut Processes,
 ) -> anyhow::Result<Vec<Row>> {
     println!(
-        "{} validators and {} rollups on this machine ({}); latencies in ms; \"to …\" are medians: \
+        "{} validators on this machine ({}); latencies in ms; \"to …\" are medians: \
          submission to receipt, submission to batch, batch to final",
         args.validators,
-        args.rollups,
         machine::load()
     );
     let committee = Committee::create(directory, processes).await?;
@@ -211,25 +216,35 @@ async fn measure(
 }
 
 impl Bench<'_> {
-    /// All loads of one size of envelope.
+    /// All loads of one size of envelope. Those that differ in the number of rollups alone follow
+    /// each other, so that they find the machine in the same mood.
     async fn size(&mut self, transactions: usize) -> anyhow::Result<()> {
-        let (genesis, payers) = (self.committee.genesis(), self.committee.payers());
-        let mut sealer = Sealer::new(
-            genesis.clone(),
-            payers.clone(),
-            self.args.rollups,
-            transactions,
-        );
-        if !self.args.tps.is_empty() {
-            for tps in self.args.tps.clone() {
-                self.load(&mut sealer, transactions, tps).await?;
+        for tps in &self.args.tps {
+            for rollups in &self.args.rollups {
+                let mut sealer = self.sealer(*rollups, transactions);
+                self.load(&mut sealer, *rollups, transactions, *tps).await?;
             }
-            return Ok(());
         }
+        if self.args.tps.is_empty() {
+            for rollups in &self.args.rollups {
+                self.search(*rollups, transactions).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sealer(&self, rollups: u16, transactions: usize) -> Sealer {
+        let (genesis, payers) = (self.committee.genesis(), self.committee.payers());
+        Sealer::new(genesis.clone(), payers.clone(), rollups, transactions)
+    }
+
+    /// Loads until the highest sustained one is known.
+    async fn search(&mut self, rollups: u16, transactions: usize) -> anyhow::Result<()> {
+        let mut sealer = self.sealer(rollups, transactions);
         let mut ramp = Ramp::new(self.args.steps);
         let mut next = Some(self.args.low_tps);
         while let Some(tps) = next {
-            let sustained = self.load(&mut sealer, transactions, tps).await?;
+            let sustained = self.load(&mut sealer, rollups, transactions, tps).await?;
             ramp.note(tps, sustained);
             next = ramp.next();
         }
@@ -244,6 +259,7 @@ impl Bench<'_> {
     async fn load(
         &mut self,
         sealer: &mut Sealer,
+        rollups: u16,
         transactions: usize,
         tps: f64,
     ) -> anyhow::Result<bool> {
@@ -273,8 +289,10 @@ impl Bench<'_> {
         self.committee.stop().await?;
 
         // 3. The figures of what was due after the warm-up.
-        let mut row = self.row(&fates, transactions, tps);
-        row.cpu_seconds_per_validator = round(cpu / f64::from(self.args.validators));
+        let mut row = self.row(&fates, rollups, transactions, tps);
+        let cpu = cpu / f64::from(self.args.validators);
+        row.cpu_seconds_per_validator = round(cpu);
+        row.cpu_us_per_transaction = round(cpu * 1e6 / (count * transactions) as f64);
         row.peak_rss_mib = round(peak_rss_mib);
         let extra = extra(&fates);
         let cells = row.cells(&extra);
@@ -290,7 +308,7 @@ impl Bench<'_> {
         Ok(sustained)
     }
 
-    fn row(&self, fates: &[Fate], transactions: usize, tps: f64) -> Row {
+    fn row(&self, fates: &[Fate], rollups: u16, transactions: usize, tps: f64) -> Row {
         let start_us = fates.first().map_or(0, |fate| fate.sent.due_us);
         let from_us = start_us + WARM_UP.as_micros() as u64;
         let to_us = from_us + self.args.seconds * 1_000_000;
@@ -311,7 +329,7 @@ impl Bench<'_> {
             .filter(|f| f.sent.refused.is_none() && f.times.opened_us.is_none());
         Row {
             validators: self.args.validators,
-            rollups: self.args.rollups,
+            rollups,
             transactions_per_envelope: transactions,
             transaction_bytes: TRANSACTION_BYTES,
             offered_tps: tps,
@@ -324,6 +342,7 @@ impl Bench<'_> {
             end_to_end_ms_p50: end_to_end.percentile(50),
             end_to_end_ms_p99: end_to_end.percentile(99),
             cpu_seconds_per_validator: 0.0,
+            cpu_us_per_transaction: 0.0,
             peak_rss_mib: 0.0,
             lost: lost.count(),
         }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use conclave_crypto::EdSecret;
 use conclave_seal::{bucket_for, seal};
 use conclave_types::{
-    ChainId, EnvelopeCore, EnvelopeId, Epoch, Genesis, Height, ReleaseRule, RollupId, Sequence,
-    codec, encode_transactions,
+    Amount, ChainId, EnvelopeCore, EnvelopeId, Epoch, Genesis, Height, ReleaseRule, RollupId,
+    Sequence, codec, encode_transactions,
 };
 use rand_core::{OsRng, RngCore};
 
@@ -98,6 +98,7 @@ impl Sealer {
             expiry: EXPIRY,
             release: ReleaseRule::OnCommit,
             bucket,
+            fee_max: Amount(u64::MAX),
         };
         let key = &self.genesis.sealing.key;
         let envelope = seal(key, core, &plaintext, &mut OsRng, |digest| {

@@ -3,7 +3,7 @@
 //!
 //! `cargo test -p conclave-tests --features broken-rules --test mutations`
 
-use conclave_tests::{Broken, Options, Rule, run};
+use conclave_tests::{Broken, Options, Rule, run, run_censored};
 
 /// Runs seeds until an invariant breaks; how many it took, and which broke.
 fn caught(broken: Broken, within: u64) -> (u64, &'static str) {
@@ -14,6 +14,15 @@ fn caught(broken: Broken, within: u64) -> (u64, &'static str) {
         }
     }
     panic!("{broken:?} was not noticed in {within} seeds");
+}
+
+/// Honest leaders order what a censor leaves out, so it takes a network that lets nobody else lead to
+/// see that voters do not follow one.
+#[test]
+fn blocks_that_leave_out_what_is_overdue() {
+    let outcome = run_censored(Options::of(1).breaking(Broken::Inclusion));
+    let violation = outcome.violation.expect("noticed");
+    assert_eq!(violation.invariant, "inclusion", "{violation}");
 }
 
 macro_rules! mutations {

@@ -58,6 +58,8 @@ pub enum EntryTable {
     KeyGeneration,
     /// `ValidatorIndex` to a member of the committee to be, and what it said in the key generation.
     Candidates,
+    /// A rollup, or a payer of rollup 0, to its tariff and what it ordered in the present window.
+    Tariffs,
 }
 
 /// Shows that an entry is in the state under a root.

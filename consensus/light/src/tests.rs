@@ -182,6 +182,7 @@ impl Fixture {
                 expiry: Height(9),
                 release: ReleaseRule::OnCommit,
                 bucket: Bucket(0),
+                fee_max: Amount(u64::MAX),
             },
             body_bytes: 0,
             body_digest: Digest::ZERO,

@@ -8,7 +8,7 @@ use conclave_seal::{
     verify_payer_signature,
 };
 use conclave_types::{
-    AccountId, BlockId, Bucket, ChainId, Digest, EdSignature, Envelope, EnvelopeCore,
+    AccountId, Amount, BlockId, Bucket, ChainId, Digest, EdSignature, Envelope, EnvelopeCore,
     EnvelopeHeader, Epoch, Height, LaneKind, Point, ReleaseRule, RollupId, SealingKey, Sequence,
     ShareBundle, ValidatorIndex, encode_transactions,
 };
@@ -134,6 +134,7 @@ fn envelopes(y: &Point, count: u64, rng: &mut ChaCha20Rng) -> Fallible<Vec<Envel
             expiry: Height(100),
             release: ReleaseRule::OnCommit,
             bucket: Bucket(0),
+            fee_max: Amount(u64::MAX),
         };
         let sign = |digest: &Digest| EdSignature(payer.sign(&digest.0).to_bytes());
         Ok(seal(y, core, &text, rng, sign)?)

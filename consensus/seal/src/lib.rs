@@ -62,7 +62,7 @@ pub use key::{KeyError, KeyShares};
 pub use keygen::{Ceremony, KeyGeneration, KeyGenerationError, Progress};
 pub use plaintext::bucket_for;
 pub use scheme::{OpenResult, SealScheme, Tdh2, Verdict};
-pub use sealing::{SealError, plain, seal};
+pub use sealing::{SealError, plain, seal, sealed_bytes};
 pub use shares::ShareContext;
 
 use sealing::TAG_BYTES;

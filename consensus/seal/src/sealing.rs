@@ -3,8 +3,8 @@
 use chacha20poly1305::aead::{Aead, AeadInPlace, KeyInit, Payload as AeadPayload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use conclave_types::{
-    Digest, Domain, EdSignature, Envelope, EnvelopeCore, EnvelopeHeader, Payload, Point, SealedKey,
-    codec, limits,
+    Bucket, Digest, Domain, EdSignature, Envelope, EnvelopeCore, EnvelopeHeader, Payload, Point,
+    SealedKey, codec, limits,
 };
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
@@ -15,6 +15,11 @@ use crate::{curve, hashes, plaintext};
 
 /// What the authenticated cipher adds to a body.
 pub(crate) const TAG_BYTES: usize = 16;
+
+/// The bytes of a sealed body of this bucket.
+pub const fn sealed_bytes(bucket: Bucket) -> usize {
+    bucket.plaintext_bytes() + TAG_BYTES
+}
 
 /// A plaintext that cannot be sealed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -90,6 +90,7 @@ fn core_of(payer: &SigningKey, sequence: u64) -> EnvelopeCore {
         expiry: Height(1000),
         release: ReleaseRule::OnCommit,
         bucket: Bucket(0),
+        fee_max: Amount(u64::MAX),
     }
 }
 

@@ -4,8 +4,8 @@ use bincode::{Decode, Encode};
 
 use crate::ids::digest_id;
 use crate::{
-    AccountId, AuctionId, ChainId, Digest, Domain, EdSignature, Epoch, Height, Point, RollupId,
-    Scalar, Sequence, codec,
+    AccountId, Amount, AuctionId, ChainId, Digest, Domain, EdSignature, Epoch, Height, Point,
+    RollupId, Scalar, Sequence, codec, limits,
 };
 
 digest_id! {
@@ -57,6 +57,9 @@ pub struct EnvelopeCore {
     pub expiry: Height,
     pub release: ReleaseRule,
     pub bucket: Bucket,
+    /// What the payer pays at most. An envelope whose fee is higher when it is ordered is neither
+    /// charged nor opened.
+    pub fee_max: Amount,
 }
 
 /// The sealed group element and the proof that its sender knew the exponent (TDH2, Shoup–Gennaro).
@@ -106,6 +109,11 @@ pub struct Envelope {
 }
 
 impl EnvelopeHeader {
+    /// What ordering, checking and opening the envelope takes, as bytes of bodies that take as much.
+    pub const fn cost_bytes(&self) -> u64 {
+        limits::ENVELOPE_COST_BYTES + self.body_bytes as u64
+    }
+
     /// The envelope's id. The signature is left out, so that re-signing makes no second envelope.
     pub fn id(&self) -> EnvelopeId {
         EnvelopeId(self.unsigned(Domain::Envelope))

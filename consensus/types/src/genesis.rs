@@ -93,6 +93,10 @@ pub struct FeeParameters {
     /// The proposer's part of what the rollup's share leaves, in hundredths; the batcher gets the
     /// rest.
     pub proposer_percent: u8,
+    /// What the validators order without strain, in [`crate::EnvelopeHeader::cost_bytes`] a second of
+    /// block time. While more is ordered, those who order more than their fair share of it pay
+    /// rising fees; 0: never.
+    pub target_bytes_per_second: u64,
 }
 
 /// How the proving market runs.
@@ -178,6 +182,7 @@ impl Default for FeeParameters {
             kibibyte: Amount(10),
             malformed_surcharge: Amount(500),
             proposer_percent: 50,
+            target_bytes_per_second: 8 * 1024 * 1024,
         }
     }
 }
@@ -193,6 +198,17 @@ impl Default for MarketParameters {
             open_deposit: Amount(10_000),
             config_delay_ms: 60_000,
         }
+    }
+}
+
+impl FeeParameters {
+    /// The fee of an envelope whose body has `body_bytes`, at a tariff in thousandths; saturates.
+    pub fn fee(&self, body_bytes: u32, tariff: u32) -> Amount {
+        let kibibytes = u64::from(body_bytes.div_ceil(1024));
+        let size = self.kibibyte.0.saturating_mul(kibibytes);
+        let base = u128::from(self.envelope.0.saturating_add(size));
+        let fee = base * u128::from(tariff) / u128::from(limits::TARIFF_BASE);
+        Amount(u64::try_from(fee).unwrap_or(u64::MAX))
     }
 }
 

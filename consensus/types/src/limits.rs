@@ -11,6 +11,19 @@ pub const PLAIN_BODY_BYTES_MAX: usize = 512 * 1024;
 pub const SEALED_BODY_BYTES_MAX: usize = 1024 * 288 + 16;
 /// One envelope on the wire: header (under 600 bytes) and body.
 pub const ENVELOPE_BYTES_MAX: usize = PLAIN_BODY_BYTES_MAX + 1024;
+/// What an envelope takes besides its body, as bytes of bodies that take as much: its signature, its
+/// seal and its share of every lane. Two cores order 1,000 envelopes a second of one transaction,
+/// and 220 of 144 KiB.
+pub const ENVELOPE_COST_BYTES: u64 = 16 * 1024;
+/// Block time over which what a rollup has ordered is compared with its fair share.
+pub const TARIFF_WINDOW_MS: u64 = 1_000;
+/// A tariff without congestion: fees are the genesis' ones. In thousandths.
+pub const TARIFF_BASE: u32 = 1_000;
+/// The highest tariff: a rollup that floods pays this many thousandths of the genesis' fees.
+pub const TARIFF_MAX: u32 = 256 * TARIFF_BASE;
+/// A tariff changes by at most one part in this many from one window to the next: it doubles in six
+/// at least.
+pub const TARIFF_STEP: u64 = 8;
 /// Transactions in one envelope; 256 of 512 bytes fill half of the largest bucket.
 pub const ENVELOPE_TRANSACTIONS_MAX: usize = 1024;
 /// Envelopes in one batch; 1,024 single-transaction envelopes are about 1.6 MiB.
@@ -21,6 +34,17 @@ pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const BATCH_ROLLUPS_MAX: usize = BATCH_ENVELOPES_MAX;
 /// Batches referenced by one block. 32 full batches are 128 MiB, more than a view can disperse.
 pub const BLOCK_BATCHES_MAX: usize = 32;
+/// Batches of one author that a validator keeps while they are not ordered: two full blocks of one
+/// author alone.
+pub const AUTHOR_BATCHES_MAX: usize = 64;
+/// Bytes of their bodies, of which a validator keeps its shards: sixteen full batches. The envelope
+/// headers of as many small ones are half of that again.
+pub const AUTHOR_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Certificates of one author's unordered batches: its honest signers allow less than
+/// 2 · `AUTHOR_BATCHES_MAX`, and a validator that is behind learns late which of them are ordered.
+pub const AUTHOR_CERTIFICATES_MAX: usize = 4 * AUTHOR_BATCHES_MAX;
+/// Batches in one report of those that wait for their order; the oldest come first.
+pub const REPORT_BATCHES_MAX: usize = 256;
 /// Bytes of a proposal: its references with up to `BATCH_ROLLUPS_MAX` contents each, and two
 /// certificates.
 pub const PROPOSAL_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -69,3 +93,5 @@ const _: () = assert!(PROOF_BYTES_MAX + 8 * 1024 <= PLAIN_BODY_BYTES_MAX);
 const _: () = assert!(DEALING_BYTES_MAX <= PLAIN_BODY_BYTES_MAX);
 const _: () = assert!(SEALED_BODY_BYTES_MAX <= PLAIN_BODY_BYTES_MAX);
 const _: () = assert!(ENVELOPE_BYTES_MAX <= BATCH_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES_MAX as u64 * 4 <= AUTHOR_BYTES_MAX);
+const _: () = assert!(BLOCK_BATCHES_MAX < AUTHOR_BATCHES_MAX);

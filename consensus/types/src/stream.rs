@@ -46,6 +46,8 @@ pub enum StreamOutcome {
     Done,
     /// A system operation that changed nothing.
     Failed,
+    /// Not charged: the fee was higher than the payer would pay.
+    FeeTooLow,
 }
 
 /// One envelope in a rollup's stream.
@@ -91,7 +93,7 @@ pub struct Settled {
 
 impl StreamOutcome {
     /// The outcomes that have no numbers.
-    const BARE: [Self; 14] = [
+    const BARE: [Self; 15] = [
         Self::Inconsistent,
         Self::Malformed,
         Self::Undecryptable,
@@ -106,6 +108,7 @@ impl StreamOutcome {
         Self::WrongEpoch,
         Self::Done,
         Self::Failed,
+        Self::FeeTooLow,
     ];
 
     /// The word for it in the API.
@@ -126,6 +129,7 @@ impl StreamOutcome {
             Self::WrongEpoch => "wrong_epoch",
             Self::Done => "done",
             Self::Failed => "failed",
+            Self::FeeTooLow => "fee_too_low",
         }
     }
 

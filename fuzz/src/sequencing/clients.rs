@@ -37,6 +37,7 @@ impl Clients {
             expiry: Height(mostly(height.0 + 50, choices)),
             release: ReleaseRule::OnCommit,
             bucket: Bucket(0),
+            fee_max: Amount(u64::MAX),
         };
         let mut random = ChaCha20Rng::seed_from_u64(self.sent);
         let sign = |message: &Digest| secret.sign(message);

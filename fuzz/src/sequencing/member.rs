@@ -137,6 +137,8 @@ impl Member {
             epoch_first: Height(1),
             grace_blocks: genesis.consensus.grace_blocks,
             order_deadline_blocks: genesis.consensus.order_deadline_blocks,
+            view_timeout_ms: genesis.consensus.view_timeout_ms,
+            view_timeout_ms_max: genesis.consensus.view_timeout_ms_max,
             sign: Box::new(move |message| key.sign(message)),
         };
         let ledger = world.ledger.clone();

@@ -90,7 +90,11 @@ pub struct EnvelopeTimes {
 pub struct FeeQuote {
     /// Bytes of the body as carried (bucket plaintext + 16 when sealed).
     pub body_bytes: u64,
+    /// In the next block. It may have changed by the time an envelope is ordered, by an eighth a
+    /// second at most: `fee_max` in the envelope is the limit.
     pub fee: u64,
+    /// The part of it that is congestion, in thousandths of the genesis' fees; 1000 without any.
+    pub tariff: u32,
     /// On top if the seal turns out malformed.
     pub malformed_surcharge: u64,
 }

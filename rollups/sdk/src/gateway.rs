@@ -6,17 +6,18 @@
 //!                                                            └── again, elsewhere ◀─┘ deadline passed
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use conclave_crypto::{EdSecret, ed};
 use conclave_light::EpochError;
-use conclave_seal::{SealError, bucket_for, plain, seal};
+use conclave_seal::{SealError, bucket_for, plain, seal, sealed_bytes};
 use conclave_types::{
     AccountId, Amount, AuctionId, Bid, Bucket, ChainId, Envelope, EnvelopeCore, EnvelopeId, Epoch,
     EpochSetup, Genesis, Height, Point, Receipt, ReleaseRule, RollupId, Sequence, SystemOp,
-    TransactionsError, ValidatorIndex, codec, encode_transactions,
+    TransactionsError, ValidatorIndex, codec, encode_transactions, limits,
 };
 use rand_core::OsRng;
 
@@ -32,6 +33,11 @@ pub struct GatewayOptions {
     pub expiry_blocks: u64,
     /// How long a height is taken to be the present one.
     pub height_age: Duration,
+    /// How long a fee is taken to be the present one.
+    pub fee_age: Duration,
+    /// How many times the present fee an envelope may cost when it is ordered. Fees of a rollup that
+    /// floods rise by an eighth a second at most, so twice is reached in six seconds at the soonest.
+    pub fee_headroom: u32,
     /// Between two looks at an envelope.
     pub poll: Duration,
     /// How long an envelope may be unknown to every node before it is submitted again.
@@ -43,6 +49,8 @@ impl Default for GatewayOptions {
         Self {
             expiry_blocks: 2_000,
             height_age: Duration::from_secs(5),
+            fee_age: Duration::from_secs(2),
+            fee_headroom: 4,
             poll: Duration::from_millis(50),
             unknown: Duration::from_secs(2),
         }
@@ -109,6 +117,8 @@ pub struct Gateway {
     sequence: Mutex<SequenceFile>,
     epochs: Arc<Epochs>,
     height: Mutex<Option<(Height, Instant)>>,
+    /// Each rollup's tariff, and when it was quoted.
+    tariffs: Mutex<BTreeMap<RollupId, (u32, Instant)>>,
     options: GatewayOptions,
 }
 
@@ -140,6 +150,7 @@ impl Gateway {
             secret,
             sequence: Mutex::new(sequence),
             height: Mutex::new(None),
+            tariffs: Mutex::default(),
             options,
         };
         gateway.height().await?;
@@ -178,11 +189,13 @@ impl Gateway {
 
     /// Puts a public system operation, such as a proof, into a plain envelope.
     pub async fn plain_op(&self, op: &SystemOp) -> Result<Envelope, GatewayError> {
-        let (core, _) = self
+        let body = codec::encode(op);
+        let (mut core, _) = self
             .core(RollupId::SYSTEM, ReleaseRule::OnCommit, Bucket(0))
             .await?;
+        core.fee_max = self.fee_max(RollupId::SYSTEM, body.len()).await?;
         let sign = |digest: &_| self.secret.sign(digest);
-        Ok(plain(core, codec::encode(op), sign)?)
+        Ok(plain(core, body, sign)?)
     }
 
     /// Seals a system operation that nobody may read before it is ordered.
@@ -309,7 +322,8 @@ impl Gateway {
     ) -> Result<Envelope, GatewayError> {
         let bytes = plaintext.len();
         let bucket = bucket_for(bytes).ok_or(GatewayError::TooLarge { bytes })?;
-        let (core, key) = self.core(rollup, release, bucket).await?;
+        let (mut core, key) = self.core(rollup, release, bucket).await?;
+        core.fee_max = self.fee_max(rollup, sealed_bytes(bucket)).await?;
         let sign = |digest: &_| self.secret.sign(digest);
         Ok(seal(&key, core, plaintext, &mut OsRng, sign)?)
     }
@@ -333,8 +347,32 @@ impl Gateway {
             expiry: Height(height.0.saturating_add(self.options.expiry_blocks)),
             release,
             bucket,
+            fee_max: Amount::ZERO,
         };
         Ok((core, setup.sealing.key))
+    }
+
+    /// What an envelope with a body of this many bytes may cost: the present fee, at most
+    /// [`GatewayOptions::fee_age`] old, [`GatewayOptions::fee_headroom`] times. The fee follows from
+    /// the genesis and the tariff that a node tells; more than the highest tariff it cannot get.
+    async fn fee_max(&self, rollup: RollupId, body_bytes: usize) -> Result<Amount, GatewayError> {
+        let body_bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX);
+        let tariffs = || self.tariffs.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = tariffs().get(&rollup).copied();
+        let tariff = match cached.filter(|(_, at)| at.elapsed() < self.options.fee_age) {
+            Some((tariff, _)) => tariff,
+            None => {
+                let quote = self.client.fees(rollup, self.account(), body_bytes.into());
+                let tariff = quote
+                    .await?
+                    .tariff
+                    .clamp(limits::TARIFF_BASE, limits::TARIFF_MAX);
+                tariffs().insert(rollup, (tariff, Instant::now()));
+                tariff
+            }
+        };
+        let tariff = tariff.saturating_mul(self.options.fee_headroom);
+        Ok(self.genesis.fees.fee(body_bytes, tariff))
     }
 
     /// The present height, at most [`GatewayOptions::height_age`] old. The epochs up to the one that

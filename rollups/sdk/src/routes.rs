@@ -23,10 +23,19 @@ impl Client {
         self.get(&format!("/v1/envelopes/{id}"), &[]).await
     }
 
-    /// What an envelope with a body of so many bytes as carried costs.
-    pub async fn fees(&self, body_bytes: u64) -> Result<FeeQuote, ClientError> {
-        self.get("/v1/fees", &[("body_bytes", body_bytes.to_string())])
-            .await
+    /// What an envelope to a rollup with a body of so many bytes as carried costs its payer now.
+    pub async fn fees(
+        &self,
+        rollup: RollupId,
+        payer: AccountId,
+        body_bytes: u64,
+    ) -> Result<FeeQuote, ClientError> {
+        let query = [
+            ("rollup", rollup.to_string()),
+            ("payer", payer.to_string()),
+            ("body_bytes", body_bytes.to_string()),
+        ];
+        self.get("/v1/fees", &query).await
     }
 
     /// The committee, its sealing key and the committed height.

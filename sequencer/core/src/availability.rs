@@ -1,6 +1,6 @@
 //! Batches on their way to a certificate, and certified ones on their way into a block.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use conclave_crypto::{Committee, ed};
@@ -9,8 +9,10 @@ use conclave_types::{
     ValidatorIndex,
 };
 
+use crate::certificates::Certificates;
 use crate::dispersal::Dispersal;
-use crate::proposer::{Slot, slot};
+use crate::proposer::Slot;
+use crate::quota::Quotas;
 
 /// How far behind an author's newest ordered batch another one of its may still be ordered.
 const ORDERED_WINDOW: usize = 4096;
@@ -24,15 +26,6 @@ struct Collecting {
     /// Per validator.
     dispersals: Vec<Arc<Dispersal>>,
     signatures: BTreeMap<ValidatorIndex, EdSignature>,
-    sent_ms: u64,
-}
-
-/// A certificate that no final block holds.
-#[derive(Debug)]
-struct Certified {
-    reference: BatchRef,
-    since_ms: u64,
-    /// When it was last sent, or came.
     sent_ms: u64,
 }
 
@@ -51,11 +44,11 @@ impl Collecting {
 #[derive(Debug, Default)]
 pub(crate) struct Availability {
     collecting: BTreeMap<BatchId, Collecting>,
-    certified: BTreeMap<BatchId, Certified>,
+    pub(crate) certificates: Certificates,
+    /// What we signed "stored" for, by author.
+    pub(crate) quotas: Quotas,
     /// Batches, anybody's, that are likely to have a certificate soon, by when they came.
     expected: BTreeMap<BatchId, u64>,
-    /// Certified and not ordered, in order of arrival.
-    queue: VecDeque<BatchId>,
     ordered: BTreeMap<ValidatorIndex, BTreeSet<u64>>,
 }
 
@@ -125,53 +118,35 @@ impl Availability {
 
     /// Adds a verified certificate; `false` when it was known or its batch ordered.
     pub(crate) fn certify(&mut self, id: BatchId, reference: BatchRef, now: u64) -> bool {
-        if self.is_ordered(&reference.header) || self.certified.contains_key(&id) {
+        if self.is_ordered(&reference.header) || !self.certificates.add(id, reference, now) {
             return false;
         }
         self.collecting.remove(&id);
         self.expected.remove(&id);
-        self.certified.insert(
-            id,
-            Certified {
-                reference,
-                since_ms: now,
-                sent_ms: now,
-            },
-        );
-        self.queue.push_back(id);
         true
     }
 
     /// The batch's certificate, until it is ordered.
     pub(crate) fn certificate(&self, id: BatchId) -> Option<&BatchRef> {
-        self.certified
-            .get(&id)
-            .map(|certified| &certified.reference)
+        self.certificates.get(id)
     }
 
     /// Whether exactly this certificate was verified before.
     pub(crate) fn knows(&self, id: BatchId, reference: &BatchRef) -> bool {
-        self.certified
-            .get(&id)
-            .is_some_and(|known| known.reference == *reference)
+        self.certificates.get(id) == Some(reference)
     }
 
     /// Forgets every batch that is not ordered: the next committee takes none of their certificates.
     pub(crate) fn abandon(&mut self) {
         self.collecting.clear();
-        self.certified.clear();
+        self.certificates = Certificates::default();
+        self.quotas = Quotas::default();
         self.expected.clear();
-        self.queue.clear();
     }
 
     pub(crate) fn is_ordered(&self, header: &BatchHeader) -> bool {
-        let Some(sequences) = self.ordered.get(&header.author) else {
-            return false;
-        };
-        let sequence = header.sequence;
-        let too_old = sequences.len() >= ORDERED_WINDOW
-            && sequences.first().is_some_and(|first| sequence < *first);
-        too_old || sequences.contains(&sequence)
+        let ordered = self.ordered.get(&header.author);
+        ordered.is_some_and(|ordered| is_over(ordered, header.sequence))
     }
 
     /// The sequence numbers that were ordered, by author, as far back as they count.
@@ -200,49 +175,29 @@ impl Availability {
         while sequences.len() > ORDERED_WINDOW {
             sequences.pop_first();
         }
+        let ordered = &*sequences;
+        let author = reference.header.author;
         self.expected.remove(&reference.header.id());
-        let over = |header| self.is_ordered(header);
-        let own = self
-            .collecting
-            .iter()
-            .filter(|(_, c)| c.header().is_some_and(over));
-        let own: Vec<BatchId> = own.map(|(id, _)| *id).collect();
-        let ended = self
-            .certified
-            .iter()
-            .filter(|(_, c)| over(&c.reference.header));
-        let ended: Vec<BatchId> = ended.map(|(id, _)| *id).collect();
-        own.iter().for_each(|id| drop(self.collecting.remove(id)));
-        ended.iter().for_each(|id| drop(self.certified.remove(id)));
-        self.queue.retain(|id| self.certified.contains_key(id));
-        ended
+        self.quotas
+            .forget(author, |sequence| is_over(ordered, sequence));
+        let over = |header: &BatchHeader| is_over(ordered, header.sequence);
+        let own = |collecting: &Collecting| {
+            let header = collecting.header();
+            header.is_some_and(|header| header.author == author && over(header))
+        };
+        self.collecting.retain(|_, collecting| !own(collecting));
+        self.certificates.forget(author, over)
     }
 
-    /// Up to `max` certified batches whose slots no ancestor holds, oldest first, each slot once.
+    /// Up to `max` certified batches whose slots no ancestor holds, authors in turn.
     pub(crate) fn orderable(&self, ancestors: &[Slot], max: usize) -> Vec<BatchRef> {
-        let mut taken = ancestors.to_vec();
-        let mut orderable = Vec::new();
-        for certified in self.queue.iter().filter_map(|id| self.certified.get(id)) {
-            if orderable.len() == max {
-                break;
-            }
-            let slot = slot(&certified.reference.header);
-            if !taken.contains(&slot) {
-                taken.push(slot);
-                orderable.push(certified.reference.clone());
-            }
-        }
-        orderable
+        self.certificates.orderable(ancestors, max)
     }
 
     /// Since when a certified batch has waited whose slot is in no block that is on its way to being
     /// final.
     pub(crate) fn orderable_since(&self, uncommitted: &[Slot]) -> Option<u64> {
-        let queued = self.queue.iter().filter_map(|id| self.certified.get(id));
-        queued
-            .filter(|certified| !uncommitted.contains(&slot(&certified.reference.header)))
-            .map(|certified| certified.since_ms)
-            .next()
+        self.certificates.orderable_since(uncommitted)
     }
 
     /// Our batches' certificates that are not ordered although they were sent this long ago. The
@@ -253,17 +208,7 @@ impl Availability {
         now: u64,
         age_ms: u64,
     ) -> Vec<BatchRef> {
-        let own = self
-            .certified
-            .values_mut()
-            .filter(|c| c.reference.header.author == author);
-        let overdue = own.filter(|certified| now >= certified.sent_ms + age_ms);
-        overdue
-            .map(|certified| {
-                certified.sent_ms = now;
-                certified.reference.clone()
-            })
-            .collect()
+        self.certificates.resend(author, now, age_ms)
     }
 
     /// Batches whose dispersal is older than `age_ms` and to be repeated, with who has signed.
@@ -283,6 +228,13 @@ impl Availability {
             })
             .collect()
     }
+}
+
+/// Whether an author's sequence number can be ordered no more.
+fn is_over(ordered: &BTreeSet<u64>, sequence: u64) -> bool {
+    let too_old =
+        ordered.len() >= ORDERED_WINDOW && ordered.first().is_some_and(|first| sequence < *first);
+    too_old || ordered.contains(&sequence)
 }
 
 /// The certificate, if the signatures that hold are of a quorum; and whose do not.

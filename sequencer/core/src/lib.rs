@@ -29,6 +29,8 @@
 pub mod admission;
 mod availability;
 mod bodies;
+mod censorship;
+mod certificates;
 mod dispersal;
 mod epochs;
 mod execution;
@@ -37,10 +39,13 @@ mod message;
 mod opening;
 mod pipeline;
 mod proposer;
+mod quota;
 mod refusal;
+mod space;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod work;
 
 pub use dispersal::{Dispersal, Rebuilt};

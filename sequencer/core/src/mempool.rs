@@ -1,14 +1,20 @@
-//! Acknowledged envelopes that wait for a batch, fair per rollup.
+//! Acknowledged envelopes that wait for a batch, fair between rollups and between their payers.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use conclave_types::{
-    AccountId, Amount, Envelope, EnvelopeId, Epoch, Height, RollupId, Sequence, limits,
+    AccountId, Amount, Envelope, EnvelopeHeader, EnvelopeId, Epoch, Height, RollupId, Sequence,
+    limits,
 };
 
-/// Bytes that one rollup may add to a batch before the next one's turn: the largest sealed body,
-/// so that every turn makes progress.
-const TURN_BYTES: usize = limits::PLAIN_BODY_BYTES_MAX + 1024;
+use crate::space::{NoRoom, Space};
+use crate::turns::{Arrivals, Line, Turns};
+
+/// What an envelope's header takes of a batch, rounded up.
+const HEADER_BYTES: u64 = 1024;
+
+/// Rollups take turns, and within a rollup its payers.
+type Queue = Turns<RollupId, Turns<AccountId, Arrivals<EnvelopeId>>>;
 
 /// An envelope of ours that is not ordered yet.
 #[derive(Debug)]
@@ -16,7 +22,20 @@ struct Entry {
     envelope: Envelope,
     admitted_ms: u64,
     fee: Amount,
-    batched: bool,
+    /// Its number among all that were ever admitted.
+    arrival: u64,
+    place: Place,
+}
+
+/// Where an envelope waits, and for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// For its turn.
+    Queue,
+    /// For its batch's order.
+    Batch,
+    /// For a lower fee: what its payer would pay at most is less than ordering costs now.
+    Parked,
 }
 
 /// Acknowledged envelopes, until they are ordered or expire.
@@ -26,11 +45,18 @@ pub(crate) struct Mempool {
     by_payer: BTreeMap<(AccountId, Sequence), EnvelopeId>,
     owed: BTreeMap<AccountId, Amount>,
     expiries: BTreeSet<(Height, EnvelopeId)>,
-    queues: BTreeMap<RollupId, VecDeque<EnvelopeId>>,
-    /// The rollup whose turn is next.
-    turn: RollupId,
-    bytes: usize,
+    queue: Queue,
+    parked: BTreeSet<EnvelopeId>,
+    space: Space,
+    arrivals: u64,
     waiting: usize,
+}
+
+impl Entry {
+    /// What it takes of a batch.
+    fn size(&self) -> u64 {
+        self.envelope.body.len() as u64 + HEADER_BYTES
+    }
 }
 
 impl Mempool {
@@ -38,7 +64,7 @@ impl Mempool {
         self.entries.len()
     }
 
-    /// Envelopes that no batch holds yet.
+    /// Envelopes whose turn is to come.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting
     }
@@ -48,22 +74,24 @@ impl Mempool {
     }
 
     pub(crate) fn is_batched(&self, id: EnvelopeId) -> bool {
-        self.entries.get(&id).is_some_and(|entry| entry.batched)
+        let entry = self.entries.get(&id);
+        entry.is_some_and(|entry| entry.place == Place::Batch)
     }
 
     pub(crate) fn uses(&self, payer: AccountId, sequence: Sequence) -> bool {
         self.by_payer.contains_key(&(payer, sequence))
     }
 
-    /// Fees of the payer's waiting envelopes.
+    /// Fees of the payer's waiting envelopes, as they were when they came.
     pub(crate) fn owed(&self, payer: AccountId) -> Amount {
         self.owed.get(&payer).copied().unwrap_or(Amount::ZERO)
     }
 
-    /// Whether one more of this size fits.
-    pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.entries.len() < limits::MEMPOOL_ENVELOPES_MAX
-            && self.bytes + bytes <= limits::MEMPOOL_BYTES_MAX
+    /// Whether this envelope fits.
+    pub(crate) fn has_room(&self, envelope: &Envelope) -> Result<(), NoRoom> {
+        let core = &envelope.header.core;
+        let bytes = envelope.body.len();
+        self.space.check(core.rollup, core.payer, bytes)
     }
 
     pub(crate) fn insert(&mut self, envelope: Envelope, fee: Amount, admitted_ms: u64) {
@@ -73,30 +101,61 @@ impl Mempool {
         *owed = owed.checked_add(fee).unwrap_or(Amount(u64::MAX));
         self.by_payer.insert((core.payer, core.sequence), id);
         self.expiries.insert((core.expiry, id));
-        self.queues.entry(core.rollup).or_default().push_back(id);
-        self.bytes += envelope.body.len();
-        self.waiting += 1;
-        self.entries.insert(
-            id,
-            Entry {
-                envelope,
-                admitted_ms,
-                fee,
-                batched: false,
-            },
-        );
+        let bytes = envelope.body.len();
+        self.space.add(core.rollup, core.payer, bytes);
+        self.arrivals += 1;
+        let entry = Entry {
+            envelope,
+            admitted_ms,
+            fee,
+            arrival: self.arrivals,
+            place: Place::Queue,
+        };
+        self.entries.insert(id, entry);
+        self.enqueue(id);
+    }
+
+    /// Puts an envelope in line, at the place that it came to.
+    fn enqueue(&mut self, id: EnvelopeId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.place = Place::Queue;
+            let core = &entry.envelope.header.core;
+            let line = self.queue.line(core.rollup).line(core.payer);
+            line.insert(entry.arrival, entry.envelope.header.cost_bytes(), id);
+            self.waiting += 1;
+        }
+    }
+
+    /// Takes an envelope from wherever it waits for its turn.
+    fn dequeue(&mut self, id: EnvelopeId, place: Place) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        match std::mem::replace(&mut entry.place, place) {
+            Place::Queue => {
+                let core = &entry.envelope.header.core;
+                let arrival = entry.arrival;
+                self.queue.change(core.rollup, |payers| {
+                    payers.change(core.payer, |line| line.remove(arrival));
+                });
+                self.waiting -= 1;
+            }
+            Place::Parked => {
+                self.parked.remove(&id);
+            }
+            Place::Batch => {}
+        }
     }
 
     /// Forgets an envelope that was ordered or expired; when it was admitted.
     pub(crate) fn remove(&mut self, id: EnvelopeId) -> Option<u64> {
+        self.dequeue(id, Place::Batch);
         let entry = self.entries.remove(&id)?;
         let core = &entry.envelope.header.core;
         self.by_payer.remove(&(core.payer, core.sequence));
         self.expiries.remove(&(core.expiry, id));
-        self.bytes -= entry.envelope.body.len();
-        if !entry.batched {
-            self.waiting -= 1;
-        }
+        let bytes = entry.envelope.body.len();
+        self.space.remove(core.rollup, core.payer, bytes);
         if let Some(owed) = self.owed.get_mut(&core.payer) {
             *owed = owed.checked_sub(entry.fee).unwrap_or(Amount::ZERO);
             if *owed == Amount::ZERO {
@@ -108,27 +167,15 @@ impl Mempool {
 
     /// Marks what a batch of ours, found again after a restart, already holds.
     pub(crate) fn mark_batched(&mut self, id: EnvelopeId) {
-        if let Some(entry) = self.entries.get_mut(&id)
-            && !entry.batched
-        {
-            entry.batched = true;
-            self.waiting -= 1;
-        }
+        self.dequeue(id, Place::Batch);
     }
 
-    /// Queues everything again, in order of admission: the batches that held some of it will not be
-    /// ordered.
+    /// Puts back in line what batches hold that will not be ordered.
     pub(crate) fn repack(&mut self) {
-        self.queues.clear();
-        self.waiting = self.entries.len();
-        let mut all: Vec<(u64, RollupId, EnvelopeId)> = Vec::with_capacity(self.entries.len());
-        for (id, entry) in &mut self.entries {
-            entry.batched = false;
-            all.push((entry.admitted_ms, entry.envelope.header.core.rollup, *id));
-        }
-        all.sort_unstable();
-        for (_, rollup, id) in all {
-            self.queues.entry(rollup).or_default().push_back(id);
+        let batched = self.entries.iter();
+        let batched = batched.filter(|(_, entry)| entry.place == Place::Batch);
+        for id in batched.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.enqueue(id);
         }
     }
 
@@ -158,53 +205,45 @@ impl Mempool {
         late
     }
 
-    /// Takes envelopes for a batch: rollup by rollup in turn, one turn's bytes each, until the
-    /// batch is full. Grouped by rollup ascending, in order of admission within a rollup.
-    pub(crate) fn take(&mut self) -> Vec<Envelope> {
+    /// Takes envelopes for a batch, turn by turn, until the batch is full; grouped by rollup
+    /// ascending. Those that are not `affordable` would be ordered for nothing, and are parked.
+    pub(crate) fn take(&mut self, affordable: impl Fn(&EnvelopeHeader) -> bool) -> Vec<Envelope> {
         let mut taken: BTreeMap<RollupId, Vec<Envelope>> = BTreeMap::new();
         let (mut count, mut bytes) = (0, 0);
-        while count < limits::BATCH_ENVELOPES_MAX {
-            let next = self
-                .queues
-                .range(self.turn..)
-                .next()
-                .or(self.queues.iter().next());
-            let Some((&rollup, _)) = next else { break };
-            let Some(queue) = self.queues.get_mut(&rollup) else {
-                break;
+        while let Some((_, &id)) = self.queue.next() {
+            let Some(entry) = self.entries.get_mut(&id) else {
+                unreachable!("what waits in line is in the mempool");
             };
-            let mut turn_bytes = 0;
-            let mut full = false;
-            while let Some(id) = queue.front() {
-                let Some(entry) = self.entries.get_mut(id).filter(|entry| !entry.batched) else {
-                    queue.pop_front();
-                    continue;
-                };
-                let size = entry.envelope.body.len() + 1024;
-                full =
-                    count == limits::BATCH_ENVELOPES_MAX || bytes + size > limits::BATCH_BYTES_MAX;
-                if full || turn_bytes + size > TURN_BYTES {
-                    break;
-                }
-                entry.batched = true;
-                self.waiting -= 1;
-                taken
-                    .entry(rollup)
-                    .or_default()
-                    .push(entry.envelope.clone());
-                queue.pop_front();
-                count += 1;
-                bytes += size;
-                turn_bytes += size;
-            }
-            if queue.is_empty() {
-                self.queues.remove(&rollup);
-            }
-            if full {
+            let size = entry.size();
+            if count == limits::BATCH_ENVELOPES_MAX || bytes + size > limits::BATCH_BYTES_MAX as u64
+            {
                 break;
             }
-            self.turn = RollupId(rollup.0.wrapping_add(1));
+            self.queue.take();
+            self.waiting -= 1;
+            if !affordable(&entry.envelope.header) {
+                entry.place = Place::Parked;
+                self.parked.insert(id);
+                continue;
+            }
+            entry.place = Place::Batch;
+            let of_rollup = taken.entry(entry.envelope.header.core.rollup).or_default();
+            of_rollup.push(entry.envelope.clone());
+            count += 1;
+            bytes += size;
         }
         taken.into_values().flatten().collect()
+    }
+
+    /// Puts back in line what was parked and is `affordable` by now.
+    pub(crate) fn unpark(&mut self, affordable: impl Fn(&EnvelopeHeader) -> bool) {
+        let parked = self.parked.iter().copied().filter(|id| {
+            let entry = self.entries.get(id);
+            entry.is_some_and(|entry| affordable(&entry.envelope.header))
+        });
+        for id in parked.collect::<Vec<_>>() {
+            self.parked.remove(&id);
+            self.enqueue(id);
+        }
     }
 }

@@ -6,6 +6,8 @@ use bincode::{Decode, Encode};
 use conclave_crypto::{InconsistentBatch, Shard};
 use conclave_ledger::{Delivery, Executed, Ledger, LedgerEvent, Outcome};
 use conclave_seal::{MalformedEvidence, Verdict};
+#[cfg(doc)]
+use conclave_types::limits;
 use conclave_types::{
     AccountId, Batch, BatchId, BatchRef, Block, BlockId, BlockTime, CommitCertificate, Digest,
     Envelope, EnvelopeId, Epoch, EpochSetup, Height, Manifest, Point, ProgramVersion,
@@ -28,6 +30,9 @@ pub enum Message {
     Certified(BatchRef),
     /// Decryption shares of a committed block.
     Shares(ShareBundle),
+    /// "I hold the certificates of these batches, and they have waited long for their order", to
+    /// all; at most [`limits::REPORT_BATCHES_MAX`].
+    Waiting(Vec<BatchId>),
 }
 
 /// What the host tells the sequencer.

@@ -6,6 +6,7 @@ mod bodies;
 mod broken;
 mod epochs;
 mod execution;
+mod inclusion;
 mod lanes;
 mod order;
 mod proposals;
@@ -18,7 +19,7 @@ use conclave_crypto::{Committee, InconsistentBatch, Shard, batch_contents};
 use conclave_ledger::{Disposition, FeeLedger, Ledger, OrderedBlock, OrderedEnvelope};
 use conclave_seal::ShareContext;
 use conclave_types::{
-    Batch, BatchHeader, BatchId, BatchRef, Block, BlockHeader, BlockId, BlockTime, ChainId,
+    Amount, Batch, BatchHeader, BatchId, BatchRef, Block, BlockHeader, BlockId, BlockTime, ChainId,
     CommitCertificate, Digest, EdSignature, Envelope, EnvelopeHeader, EnvelopeId, Epoch,
     EpochSetup, Height, LaneKind, Manifest, Point, Receipt, ReleaseRule, RollupId, ShareBundle,
     ShareLane, Signers, Stored, ValidatorIndex, View, limits,
@@ -27,6 +28,7 @@ use conclave_types::{
 use crate::admission;
 use crate::availability::Availability;
 use crate::bodies::{Bodies, Body};
+use crate::censorship::{Patience, REPORT_MS, Refusals, left_out};
 use crate::dispersal::{Dispersal, Rebuilt};
 use crate::epochs::Epochs;
 use crate::execution::{ExecuteJob, ExecuteResult, PlacedEnvelope};
@@ -75,6 +77,9 @@ pub struct Config {
     pub grace_blocks: u64,
     /// Blocks within which an acknowledged envelope is to be ordered.
     pub order_deadline_blocks: u64,
+    /// Agreement's timer, at its shortest and longest: by then an honest leader has what was sent.
+    pub view_timeout_ms: u64,
+    pub view_timeout_ms_max: u64,
     /// Signs receipts and "stored" with the transport key.
     pub sign: Box<dyn Fn(&Digest) -> EdSignature + Send>,
 }
@@ -138,6 +143,8 @@ pub struct Sequencer {
     packed_ms: u64,
     /// The next [`Input::Tick`] asked for.
     wake_ms: u64,
+    /// The tariffs by which envelopes were last parked.
+    tariffs_since: BlockTime,
     openings: Openings,
     held: BTreeMap<EnvelopeId, Arc<Envelope>>,
     /// Runs ahead of execution, by headers alone.
@@ -157,9 +164,14 @@ pub struct Sequencer {
     /// With this executed, a payload was last refused because opening lags. It would be again.
     held_back: Option<Height>,
     checks: Vec<PendingCheck>,
+    /// When certificates that wait were last reported.
+    reported_ms: u64,
+    refusals: Refusals,
     payload_pending: bool,
     #[cfg(feature = "broken-rules")]
     early_shares: bool,
+    #[cfg(feature = "broken-rules")]
+    lenient: bool,
 }
 
 impl Sequencer {
@@ -181,6 +193,7 @@ impl Sequencer {
             batch_sequence: 0,
             packed_ms: 0,
             wake_ms: u64::MAX,
+            tariffs_since: recovered.ledger.fees().tariffs_since(),
             openings: Openings::default(),
             held: recovered
                 .held
@@ -199,13 +212,17 @@ impl Sequencer {
             uncommitted: Vec::new(),
             held_back: None,
             checks: Vec::new(),
+            reported_ms: 0,
+            refusals: Refusals::default(),
             payload_pending: false,
             #[cfg(feature = "broken-rules")]
             early_shares: false,
+            #[cfg(feature = "broken-rules")]
+            lenient: false,
             config,
         };
         for envelope in recovered.mempool {
-            let fee = sequencer.fees.quote(envelope.header.body_bytes);
+            let fee = sequencer.fee(&envelope.header);
             sequencer.mempool.insert(envelope, fee, now);
         }
         sequencer.availability.recover(recovered.ordered);
@@ -238,9 +255,12 @@ impl Sequencer {
         let id = header.id();
         self.hold(id, dispersal.manifest.clone());
         self.bodies.store(id);
-        let ours = header.author == self.config.index
-            && header.epoch == self.epochs.current()
-            && !self.availability.is_ordered(header);
+        let present = header.epoch == self.epochs.current();
+        let open = present && !self.availability.is_ordered(header);
+        if open {
+            self.availability.quotas.keep(id, &dispersal.manifest);
+        }
+        let ours = header.author == self.config.index && open;
         if ours {
             self.batch_sequence = self.batch_sequence.max(header.sequence);
             for envelope in &dispersal.manifest.envelopes {
@@ -267,6 +287,11 @@ impl Sequencer {
     /// The last executed height.
     pub fn executed(&self) -> Height {
         self.executed
+    }
+
+    /// Proposals refused since the start for what they left out.
+    pub fn censoring_proposals(&self) -> u64 {
+        self.refusals.total
     }
 
     /// Envelopes acknowledged here and not ordered yet.
@@ -312,7 +337,11 @@ impl Sequencer {
                 self.uncommitted.extend(own);
                 #[cfg(feature = "broken-rules")]
                 self.release_early(&block, &mut actions);
-                self.checks.push(PendingCheck { block, ancestors });
+                self.checks.push(PendingCheck {
+                    block,
+                    ancestors,
+                    at_ms: now,
+                });
             }
             Input::Committed {
                 blocks,
@@ -406,6 +435,7 @@ impl Sequencer {
         {
             actions.push(Action::Broadcast(Message::Certified(reference)));
         }
+        self.report_waiting(now, actions);
         for pending in &self.queue {
             for reference in &pending.block.batches {
                 let (id, holders) = (reference.header.id(), reference.stored.signers);

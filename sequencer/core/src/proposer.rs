@@ -15,6 +15,8 @@ const REFERENCE_MARGIN: u64 = 1;
 pub(crate) struct PendingCheck {
     pub(crate) block: Arc<Block>,
     pub(crate) ancestors: Vec<Arc<Block>>,
+    /// When it came.
+    pub(crate) at_ms: u64,
 }
 
 /// What a header says of the ledger.

@@ -42,6 +42,10 @@ refusals! {
     funds = "CV-SEQ-008", true, "deposit fees for this payer; GET /v1/fees quotes the price";
     /// The mempool is full.
     full = "CV-SEQ-009", true, "try again shortly, or at another validator";
+    /// There is room, but not for more of this rollup or payer.
+    crowded = "CV-SEQ-011", true, "send slower: there is room again as what waits is ordered";
+    /// The fee has risen above what the payer would pay.
+    price = "CV-SEQ-012", true, "seal it again with a higher fee_max, or wait until the fee has fallen; GET /v1/fees quotes it";
     /// The validator is overloaded or stopping.
     busy = "CV-SEQ-010", true, "try again shortly, or at another validator";
 }

@@ -1,5 +1,8 @@
 //! What a lying author, a slow opening and a restart must not do to a validator.
 
+mod censorship;
+mod fairness;
+
 use std::sync::Arc;
 
 use conclave_crypto::{Coder, Committee, EdSecret, Shard, batch_contents};
@@ -75,6 +78,7 @@ fn batch(sequence: u64, body: &[u8]) -> Arc<Batch> {
                 expiry: Height(1_000),
                 release: ReleaseRule::OnCommit,
                 bucket: Bucket(0),
+                fee_max: Amount(u64::MAX),
             },
             body_bytes: body.len() as u32,
             body_digest: Domain::EnvelopeBody.digest(body),
@@ -172,6 +176,8 @@ impl Node {
             epoch_first: Height(1),
             grace_blocks: genesis.consensus.grace_blocks,
             order_deadline_blocks: 100,
+            view_timeout_ms: 500,
+            view_timeout_ms_max: 8_000,
             sign: Box::new(|message| key(0).sign(message)),
         };
         let recovered = Recovered {
@@ -349,6 +355,7 @@ fn of_two_batches_with_one_sequence_number_the_second_is_forgotten() {
     let check = PendingCheck {
         block: block(1, both, node.root),
         ancestors: vec![],
+        at_ms: 0,
     };
     let parent = LedgerReference {
         height: Height(0),

@@ -141,6 +141,7 @@ impl Outcome {
                 Disposition::Expired => StreamOutcome::Expired,
                 Disposition::ExpiryTooFar => StreamOutcome::ExpiryTooFar,
                 Disposition::WrongEpoch => StreamOutcome::WrongEpoch,
+                Disposition::FeeTooLow => StreamOutcome::FeeTooLow,
                 // Whatever was charged is not refused.
                 Disposition::Accepted { .. } | Disposition::Void { .. } => StreamOutcome::Void,
             },

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::money::{minus, plus};
 use crate::replay::{ReplayRefusal, ReplayWindow};
 use crate::table::{Table, Value};
+use crate::tariffs::{TariffKey, Tariffs};
 
 /// What the order phase needs to know of a committed block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub enum Disposition {
     ExpiryTooFar,
     /// Not charged, not opened: sealed to the key of another epoch, and not in its grace window.
     WrongEpoch,
+    /// Not charged, not opened: the fee is higher than the payer would pay.
+    FeeTooLow,
 }
 
 /// A change to a fee account that an executed block made; it counts from the first block whose
@@ -109,6 +112,7 @@ pub struct FeeLedger {
     pub(crate) keys: KeyEpochs,
     pub(crate) accounts: Table<AccountId, FeeAccount>,
     pub(crate) queue: Table<Height, FeeChanges>,
+    pub(crate) tariffs: Tariffs,
 }
 
 /// A block that cannot be ordered yet.
@@ -153,7 +157,7 @@ impl Value for FeeChanges {
 }
 
 impl FeeLedger {
-    pub(crate) fn new(parameters: FeeParameters, grace_blocks: u64) -> Self {
+    pub(crate) fn new(parameters: FeeParameters, grace_blocks: u64, start: BlockTime) -> Self {
         Self {
             parameters,
             executed: Height(0),
@@ -164,14 +168,36 @@ impl FeeLedger {
             },
             accounts: Table::default(),
             queue: Table::default(),
+            tariffs: Tariffs::new(start),
         }
     }
 
-    /// The fee of an envelope whose body has `body_bytes`; saturates.
-    pub const fn quote(&self, body_bytes: u32) -> Amount {
-        let kibibytes = body_bytes.div_ceil(1024) as u64;
-        let size = self.parameters.kibibyte.0.saturating_mul(kibibytes);
-        Amount(self.parameters.envelope.0.saturating_add(size))
+    /// What the next block charges a payer for an envelope to a rollup whose body has `body_bytes`.
+    pub fn quote(&self, rollup: RollupId, payer: AccountId, body_bytes: u32) -> Amount {
+        let tariff = self.tariff(rollup, payer);
+        self.parameters.fee(body_bytes, tariff)
+    }
+
+    /// Whether the payer would pay what the next block charges.
+    pub fn is_affordable(&self, header: &EnvelopeHeader) -> bool {
+        let core = &header.core;
+        self.quote(core.rollup, core.payer, header.body_bytes) <= core.fee_max
+    }
+
+    /// What a payer pays for envelopes to a rollup in the next block, in thousandths of the genesis'
+    /// fees. In rollup 0 every payer has its own tariff.
+    pub fn tariff(&self, rollup: RollupId, payer: AccountId) -> u32 {
+        self.tariffs.of(TariffKey::of(rollup, payer))
+    }
+
+    /// The highest tariff that anybody pays in the next block.
+    pub fn highest_tariff(&self) -> u32 {
+        self.tariffs.highest()
+    }
+
+    /// Since when the tariffs are what they are.
+    pub const fn tariffs_since(&self) -> BlockTime {
+        self.tariffs.window
     }
 
     /// What a fee account holds.
@@ -222,6 +248,7 @@ impl FeeLedger {
         let ordered = self.apply(block, envelopes);
         self.accounts.drain(|_, _| ());
         self.queue.drain(|_, _| ());
+        self.tariffs.table.drain(|_, _| ());
         Ok(ordered.dispositions)
     }
 
@@ -262,9 +289,12 @@ impl FeeLedger {
             {
                 account.balance = minus(account.balance, fee);
                 account.replay.mark(header.core.sequence);
+                self.tariffs.count(header);
             }
             ordered.dispositions.push(disposition);
         }
+        let target = self.parameters.target_bytes_per_second;
+        self.tariffs.close_window(block.time, target);
         ordered
     }
 
@@ -287,7 +317,10 @@ impl FeeLedger {
             Err(ReplayRefusal::TooOld) => return Disposition::SequenceTooOld,
             Ok(()) => {}
         }
-        let fee = self.quote(header.body_bytes);
+        let fee = self.quote(core.rollup, core.payer, header.body_bytes);
+        if fee > core.fee_max {
+            return Disposition::FeeTooLow;
+        }
         if account.balance < fee {
             return Disposition::Unpaid;
         }

@@ -68,6 +68,7 @@ mod rollup;
 mod state;
 mod system;
 mod table;
+mod tariffs;
 mod tree;
 mod validators;
 

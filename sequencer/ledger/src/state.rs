@@ -105,7 +105,11 @@ impl State {
                 supply: Amount::ZERO,
             },
             accounts: Table::default(),
-            fees: FeeLedger::new(genesis.fees.clone(), genesis.consensus.grace_blocks),
+            fees: FeeLedger::new(
+                genesis.fees.clone(),
+                genesis.consensus.grace_blocks,
+                genesis.time,
+            ),
             rollups: Table::default(),
             streams: Table::default(),
             settled: Table::default(),
@@ -217,7 +221,12 @@ impl State {
                 tree.set(id, codec::encode(key), value.as_deref());
             });
         }
-        let fees = (&self.fees.parameters, self.fees.executed, self.fees.keys);
+        let fees = (
+            &self.fees.parameters,
+            self.fees.executed,
+            self.fees.keys,
+            self.fees.tariffs.window,
+        );
         let parameters = codec::encode(&self.parameters);
         tree.set(EntryTable::Parameters, Vec::new(), Some(&parameters));
         tree.set(
@@ -229,6 +238,7 @@ impl State {
         hash(tree, EntryTable::Accounts, &mut self.accounts);
         hash(tree, EntryTable::FeeAccounts, &mut self.fees.accounts);
         hash(tree, EntryTable::FeeQueue, &mut self.fees.queue);
+        hash(tree, EntryTable::Tariffs, &mut self.fees.tariffs.table);
         hash(tree, EntryTable::Rollups, &mut self.rollups);
         hash(tree, EntryTable::Streams, &mut self.streams);
         hash(tree, EntryTable::Settled, &mut self.settled);

@@ -57,6 +57,10 @@ pub(crate) fn fate(outcome: &Outcome) -> (EnvelopeStage, Option<Failure>) {
                 Disposition::SequenceTooOld => ("CV-SEQ-025", "the sequence number is too old"),
                 Disposition::Unpaid => ("CV-SEQ-026", "the fee account did not cover the fee"),
                 Disposition::ExpiryTooFar => ("CV-SEQ-027", "the expiry is too far ahead"),
+                Disposition::FeeTooLow => (
+                    "CV-SEQ-031",
+                    "the fee had risen above what the payer would pay; GET /v1/fees quotes the price",
+                ),
                 _ => ("CV-SEQ-028", "sealed to a key of another epoch"),
             };
             (EnvelopeStage::Rejected, failure(code, reason))

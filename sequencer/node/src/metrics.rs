@@ -27,6 +27,10 @@ pub(crate) struct Metrics {
     pub(crate) executed_height: AtomicU64,
     pub(crate) block_time_ms: AtomicU64,
     pub(crate) mempool: AtomicU64,
+    /// Proposals refused for what they left out.
+    pub(crate) censoring: AtomicU64,
+    /// The highest tariff, in thousandths.
+    pub(crate) tariff: AtomicU64,
     blocks: AtomicU64,
     admitted: AtomicU64,
     refused: AtomicU64,
@@ -191,6 +195,18 @@ impl Metrics {
             "gauge",
             "Acknowledged, not ordered.",
             get(&self.mempool),
+        );
+        add(
+            "censoring_proposals_total",
+            "counter",
+            "Proposals not voted for, since they left out what had waited long.",
+            get(&self.censoring),
+        );
+        add(
+            "tariff_max",
+            "gauge",
+            "What the rollup that floods most pays, in multiples of the genesis' fees.",
+            get(&self.tariff) / 1_000.0,
         );
         add(
             "admitted_envelopes_total",

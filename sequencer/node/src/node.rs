@@ -452,6 +452,8 @@ fn core(
         epoch_first,
         grace_blocks: genesis.consensus.grace_blocks,
         order_deadline_blocks: genesis.consensus.order_deadline_blocks,
+        view_timeout_ms: genesis.consensus.view_timeout_ms,
+        view_timeout_ms_max: genesis.consensus.view_timeout_ms_max,
         sign: Box::new(move |message| transport_key.sign(message)),
     };
     let (sequencer, initial) = Sequencer::new(config, recovered, clock.now());

@@ -3,8 +3,8 @@
 
 use conclave_ledger::Ledger;
 use conclave_types::{
-    AccountId, Bucket, ChainId, Digest, EdSignature, Envelope, EnvelopeCore, Height, ReleaseRule,
-    RollupId, Sequence, SystemOp, codec,
+    AccountId, Amount, Bucket, ChainId, Digest, EdSignature, Envelope, EnvelopeCore, Height,
+    ReleaseRule, RollupId, Sequence, SystemOp, codec,
 };
 
 /// The ticket of the node's own submissions; clients' tickets count up from zero.
@@ -49,6 +49,9 @@ impl Account {
             expiry: Height(ledger.height().0 + RETRY_BLOCKS),
             release: ReleaseRule::OnCommit,
             bucket: Bucket(0),
+            // What a validator does for itself is worth more than any fee, and the account holds
+            // little else.
+            fee_max: Amount(u64::MAX),
         };
         let sign = |digest: &Digest| (self.operator.sign)(digest);
         conclave_seal::plain(core, codec::encode(op), sign).ok()

@@ -419,7 +419,9 @@ fn class_of(message: &PeerMessage) -> Class {
     match message {
         PeerMessage::Agreement(_)
         | PeerMessage::Sequencing(
-            sequencing::Message::Stored(_) | sequencing::Message::Certified(_),
+            sequencing::Message::Stored(_)
+            | sequencing::Message::Certified(_)
+            | sequencing::Message::Waiting(_),
         ) => Class::Consensus,
         PeerMessage::Sequencing(sequencing::Message::Shares(_)) => Class::Shares,
         PeerMessage::Sequencing(sequencing::Message::Dispersal(_)) => Class::Dispersal,

@@ -11,6 +11,7 @@
 
 mod availability_liar;
 mod bad_shares;
+mod censor;
 mod double_voter;
 mod equivocator;
 mod false_coder;
@@ -64,11 +65,13 @@ pub enum Lie {
     Garbage,
     /// Proposes blocks of the future.
     TimeJumper,
+    /// Leaves one author's batches out of its blocks.
+    Censor,
 }
 
 impl Lie {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Equivocator,
         Self::DoubleVoter,
         Self::VoteWithholder,
@@ -84,6 +87,7 @@ impl Lie {
         Self::SlowDrip,
         Self::Garbage,
         Self::TimeJumper,
+        Self::Censor,
     ];
 
     fn actor(self, random: &mut ChaCha20Rng) -> Option<Box<dyn Actor>> {
@@ -104,6 +108,7 @@ impl Lie {
             Self::SlowDrip => Box::<slow_drip::SlowDrip>::default(),
             Self::Garbage => Box::new(garbage::Garbage),
             Self::TimeJumper => Box::<time_jumper::TimeJumper>::default(),
+            Self::Censor => Box::new(censor::Censor::new(random)),
         })
     }
 }

@@ -93,6 +93,7 @@ impl ContentsChecker {
                     StreamOutcome::Duplicate
                         | StreamOutcome::Expired
                         | StreamOutcome::Unpaid
+                        | StreamOutcome::FeeTooLow
                         | StreamOutcome::SequenceTooOld
                 );
                 if refused {

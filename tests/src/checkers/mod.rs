@@ -3,6 +3,8 @@
 
 mod chain;
 mod contents;
+mod deadline;
+mod inclusion;
 mod market;
 mod rules;
 mod secrecy;
@@ -50,6 +52,8 @@ pub(crate) struct Checkers {
     market: market::MarketChecker,
     rules: rules::RulesChecker,
     secrecy: secrecy::SecrecyChecker,
+    pub(crate) inclusion: inclusion::InclusionChecker,
+    pub(crate) deadline: deadline::DeadlineChecker,
     liar: Option<ValidatorIndex>,
     pub(crate) coverage: Coverage,
 }
@@ -69,6 +73,8 @@ impl Checkers {
             market: market::MarketChecker::new(genesis, liar, proofs),
             rules: rules::RulesChecker::new(genesis, plan.liar()),
             secrecy: secrecy::SecrecyChecker::new(genesis, nodes, plan.coalition()),
+            inclusion: inclusion::InclusionChecker::new(genesis, nodes),
+            deadline: deadline::DeadlineChecker::default(),
             liar,
             coverage,
         }
@@ -81,6 +87,7 @@ impl Checkers {
     pub(crate) fn restarted(&mut self, node: usize) {
         self.chain.restarted(node);
         self.contents.restarted(node);
+        self.inclusion.restarted(node);
     }
 
     /// A member sends a message, to everyone if no one is named; `disk` is what it would start
@@ -127,6 +134,7 @@ impl Checkers {
     ) -> Result<(), Violation> {
         self.chain.committed(node, blocks, certificate)?;
         self.secrecy.committed(node, blocks);
+        self.inclusion.committed(blocks)?;
         let time = blocks
             .last()
             .map_or(BlockTime(0), |block| block.header.time);
@@ -136,6 +144,7 @@ impl Checkers {
     pub(crate) fn executed(&mut self, node: usize, published: &Published) -> Result<(), Violation> {
         self.contents
             .executed(node, published, &mut self.coverage)?;
+        self.deadline.executed(published)?;
         self.market.executed(published, &mut self.coverage)
     }
 

@@ -45,6 +45,7 @@ impl Payer {
             expiry,
             release: ReleaseRule::OnCommit,
             bucket: Bucket(0),
+            fee_max: Amount(u64::MAX),
         }
     }
 

@@ -51,6 +51,8 @@ pub enum Broken {
     Agreement(conclave_consensus::Broken),
     /// Shares leave before the commit certificate is there.
     EarlyShares,
+    /// A proposal may leave out what a quorum has reported for long.
+    Inclusion,
 }
 
 impl Options {
@@ -102,6 +104,11 @@ pub struct Outcome {
 /// Runs one seed.
 pub fn run(options: Options) -> Outcome {
     run_plan(options, plan_of(options.seed))
+}
+
+/// Runs a history in which one leader leaves an author out and nobody else's proposals arrive.
+pub fn run_censored(options: Options) -> Outcome {
+    run_plan(options, Plan::censored())
 }
 
 /// What a seed draws.

@@ -1,5 +1,6 @@
 //! Messages, lost, late and repeated, and what nodes ask each other for.
 
+use conclave_consensus::Message::Proposal;
 use conclave_node::{Event, PeerMessage};
 use conclave_sequencer::{self as sequencing, Fetch};
 use conclave_types::ValidatorIndex;
@@ -42,6 +43,7 @@ impl World {
         let places: Vec<usize> = places.collect();
         let disk = self.nodes[from].disk.safety();
         self.checkers.sent(origin, disk, to, &message)?;
+        self.checkers.inclusion.sent(self.now_us, origin, &message);
         for to in places {
             self.carry(from, to, &message);
         }
@@ -54,6 +56,10 @@ impl World {
         let lost = network.gen_ratio(self.plan.drop_permille, 1000);
         let twice = network.gen_ratio(self.plan.duplicate_permille, 1000);
         if !self.plan.connected(self.now_us, from, to) || (lossy && lost) {
+            return;
+        }
+        let muted = self.now_us < self.plan.muted_us && self.is_honest(from);
+        if muted && matches!(message, PeerMessage::Agreement(Proposal(_))) {
             return;
         }
         let origin = self.nodes[from].identity.index;

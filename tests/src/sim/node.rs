@@ -148,6 +148,8 @@ impl Node {
             epoch_first,
             grace_blocks: genesis.consensus.grace_blocks,
             order_deadline_blocks: genesis.consensus.order_deadline_blocks,
+            view_timeout_ms: genesis.consensus.view_timeout_ms,
+            view_timeout_ms_max: genesis.consensus.view_timeout_ms_max,
             sign: Box::new(move |message| receipts.sign(message)),
         };
         let ledger = recovered.sequencing.ledger.clone();
@@ -190,8 +192,10 @@ impl Node {
 
     #[cfg(feature = "broken-rules")]
     fn without_rule(&self, mut sequencer: Sequencer) -> Sequencer {
-        if let Some(super::Broken::EarlyShares) = self.broken {
-            sequencer.break_early_shares();
+        match self.broken {
+            Some(super::Broken::EarlyShares) => sequencer.break_early_shares(),
+            Some(super::Broken::Inclusion) => sequencer.break_inclusion(),
+            Some(super::Broken::Agreement(_)) | None => {}
         }
         sequencer
     }

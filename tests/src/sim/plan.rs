@@ -67,6 +67,8 @@ pub(crate) struct Plan {
     pub(crate) partitions: Vec<Partition>,
     pub(crate) crashes: Vec<Crash>,
     pub(crate) liar: Option<Liar>,
+    /// Until then no honest leader's proposal arrives.
+    pub(crate) muted_us: u64,
     /// The member that keeps every share it is sent, if there is no liar.
     pub(crate) curious: usize,
     /// Faults of network and disks end here; from then on everything must go on.
@@ -79,6 +81,46 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Four nodes, a quick network, a submission every 150 ms, and nothing wrong.
+    pub(crate) fn calm() -> Self {
+        let submission = |number: u64| Submission {
+            at_us: 300 * MS + number * 150 * MS,
+            draw: number,
+        };
+        Self {
+            nodes: 4,
+            drop_permille: 0,
+            duplicate_permille: 0,
+            delay_us: (200, 10 * MS),
+            disk_us: (100, 2 * MS),
+            ahead_ms: vec![0; 4],
+            partitions: Vec::new(),
+            crashes: Vec::new(),
+            liar: None,
+            muted_us: 0,
+            curious: 3,
+            heal_us: 5 * SECOND,
+            end_us: 125 * SECOND,
+            submissions: (0..30).map(submission).collect(),
+            first_prover: Conduct::Honest,
+        }
+    }
+
+    /// One member leaves an author out, and for a while nobody else's proposals arrive.
+    pub(crate) fn censored() -> Self {
+        let muted_us = 40 * SECOND;
+        Self {
+            liar: Some(Liar {
+                node: 0,
+                lies: vec![Lie::Censor],
+            }),
+            muted_us,
+            heal_us: muted_us + SECOND,
+            end_us: muted_us + 125 * SECOND,
+            ..Self::calm()
+        }
+    }
+
     /// For a program whose proofs take a while: less to do, and always a prover that fails, so
     /// that real verification refuses something.
     pub(crate) fn for_real_proofs(&mut self) {

@@ -36,6 +36,7 @@ pub(crate) fn draw(random: &mut ChaCha20Rng) -> Plan {
         partitions: Vec::new(),
         crashes: Vec::new(),
         liar: None,
+        muted_us: 0,
         curious: random.gen_range(0..NODES),
         heal_us,
         end_us: heal_us + 120 * SECOND,

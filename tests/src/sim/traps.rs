@@ -1,40 +1,16 @@
 //! Histories in which protocols of this kind are known to have failed, each played at many moments
 //! of a view. Under every one of them each invariant must hold, and everything be done in the end.
 
-use super::plan::{Conduct, Crash, Liar, MS, Partition, Plan, SECOND, Submission};
-use super::{Options, Outcome, run_plan};
+use super::plan::{Crash, Liar, MS, Partition, Plan, SECOND};
+use super::{Options, Outcome, run_censored, run_plan};
 use crate::byzantine::Lie;
 use crate::coverage::Branch;
-
-/// Four nodes, a quick network, a submission every 150 ms, and nothing wrong.
-fn calm() -> Plan {
-    let submission = |number: u64| Submission {
-        at_us: 300 * MS + number * 150 * MS,
-        draw: number,
-    };
-    Plan {
-        nodes: 4,
-        drop_permille: 0,
-        duplicate_permille: 0,
-        delay_us: (200, 10 * MS),
-        disk_us: (100, 2 * MS),
-        ahead_ms: vec![0; 4],
-        partitions: Vec::new(),
-        crashes: Vec::new(),
-        liar: None,
-        curious: 3,
-        heal_us: 5 * SECOND,
-        end_us: 125 * SECOND,
-        submissions: (0..30).map(submission).collect(),
-        first_prover: Conduct::Honest,
-    }
-}
 
 /// Plays the trap at many moments; what it reached, summed up.
 fn play(set: impl Fn(&mut Plan, u64)) -> crate::Coverage {
     let mut coverage = crate::Coverage::default();
     for moment in 0..12 {
-        let mut plan = calm();
+        let mut plan = Plan::calm();
         set(&mut plan, 1_500 * MS + moment * 37 * MS);
         let Outcome {
             violation,
@@ -138,7 +114,7 @@ fn a_leader_cannot_jump_over_an_auction() {
 #[test]
 fn one_liar_of_any_kind_harms_nobody() {
     for (number, lie) in (0..).zip(Lie::ALL) {
-        let mut plan = calm();
+        let mut plan = Plan::calm();
         let node = number as usize % 4;
         let lies = vec![lie];
         plan.liar = Some(Liar { node, lies });
@@ -146,4 +122,15 @@ fn one_liar_of_any_kind_harms_nobody() {
         assert_eq!(outcome.violation, None, "{lie:?}");
         assert!(outcome.delivered > 0, "{lie:?}");
     }
+}
+
+/// One member leaves one author's batches out whenever it leads, and the network keeps every other
+/// leader's proposals from arriving, so that nothing but its blocks can become final. As soon as the
+/// others are sure that it must know better they vote for none of them, and once they are heard they
+/// order what was left out.
+#[test]
+fn a_leader_that_leaves_an_author_out_is_not_followed() {
+    let outcome = run_censored(Options::of(7_300));
+    assert_eq!(outcome.violation, None);
+    assert!(outcome.delivered > 0);
 }

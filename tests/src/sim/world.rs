@@ -337,6 +337,9 @@ impl World {
         self.trace
             .note(self.now_us, format_args!("{node} <- {}", Summary(&event)));
         self.checkers.coverage.event(&event);
+        if this.byzantine.is_none() {
+            self.checkers.inclusion.sees(self.now_us, node, &event);
+        }
         let effects = match &mut this.byzantine {
             None => up.replica.handle(now_ms, event),
             Some(byzantine) => {
@@ -380,8 +383,14 @@ impl World {
                     let line = format_args!("{node} answers {id}: acknowledged={acknowledged}");
                     self.trace.note(self.now_us, line);
                     // A liar's receipt is worth its bond, not an order.
-                    if acknowledged && honest {
+                    if let Ok(receipt) = answer
+                        && honest
+                    {
                         self.checkers.acknowledged(&envelope);
+                        // One whose node may be cut off or crash cannot be kept in time.
+                        if self.now_us >= self.plan.heal_us {
+                            self.checkers.deadline.promised(&envelope, &receipt);
+                        }
                     }
                 }
             }

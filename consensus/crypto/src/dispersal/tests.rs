@@ -1,8 +1,8 @@
 //! A batch comes back whole from any f+1 shards, and a lying author's does not, with one verdict.
 
 use conclave_types::{
-    AccountId, BatchHeader, Bucket, ChainId, Digest, EdSignature, EnvelopeCore, Epoch, Height,
-    Payload, ReleaseRule, RollupId, Sequence, SignatureSet, Signers, ValidatorIndex, codec,
+    AccountId, Amount, BatchHeader, Bucket, ChainId, Digest, EdSignature, EnvelopeCore, Epoch,
+    Height, Payload, ReleaseRule, RollupId, Sequence, SignatureSet, Signers, ValidatorIndex, codec,
 };
 
 use super::*;
@@ -23,6 +23,7 @@ fn envelope(rollup: u32, sequence: u64, body: Vec<u8>) -> Envelope {
                 expiry: Height(9),
                 release: ReleaseRule::OnCommit,
                 bucket: Bucket(0),
+                fee_max: Amount(u64::MAX),
             },
             body_bytes: body.len() as u32,
             body_digest: Domain::EnvelopeBody.digest(&body),

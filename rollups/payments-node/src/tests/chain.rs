@@ -14,7 +14,7 @@ use conclave_crypto::EdSecret;
 use conclave_payments::{PaymentContext, execute};
 use conclave_sdk::api::{
     AccountView, ApiError, CommitteeView, DeliveredEnvelope, DeliveryView, EnvelopeStage,
-    EnvelopeView, ProgressView, ReceiptView, RollupView,
+    EnvelopeView, FeeQuote, ProgressView, ReceiptView, RollupView,
 };
 use conclave_seal::{SealScheme, Tdh2};
 use conclave_types::{
@@ -107,6 +107,7 @@ impl Chain {
         };
         let router = Router::new()
             .route("/v1/committee", get(committee))
+            .route("/v1/fees", get(fees))
             .route("/v1/accounts/{id}", get(account))
             .route("/v1/envelopes", post(submit))
             .route("/v1/envelopes/{id}", get(envelope))
@@ -154,6 +155,10 @@ impl Chain {
         if ledger.ordered.contains(&id) {
             return;
         }
+        // Sealed for twice the price, the gateway's headroom covers it.
+        let (body_bytes, tariff) = (envelope.header.body_bytes, 2 * limits::TARIFF_BASE);
+        let fee = self.genesis.fees.fee(body_bytes, tariff);
+        assert!(envelope.header.core.fee_max >= fee, "it would not pay");
         ledger.ordered.push(id);
         let height = *self.height.borrow() + 1;
         match envelope.header.payload {
@@ -229,6 +234,21 @@ fn missing() -> Response {
         remedy: "ask for another".into(),
     };
     (StatusCode::NOT_FOUND, Json(error)).into_response()
+}
+
+#[derive(Deserialize)]
+struct FeeParams {
+    body_bytes: u32,
+}
+
+async fn fees(State(chain): State<Chain>, Query(params): Query<FeeParams>) -> Json<FeeQuote> {
+    let tariff = limits::TARIFF_BASE;
+    Json(FeeQuote {
+        body_bytes: params.body_bytes.into(),
+        fee: chain.genesis.fees.fee(params.body_bytes, tariff).0,
+        tariff,
+        malformed_surcharge: 0,
+    })
 }
 
 async fn committee(State(chain): State<Chain>) -> Json<CommitteeView> {

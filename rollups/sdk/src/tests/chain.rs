@@ -191,6 +191,7 @@ impl Chain {
             expiry: Height(1_000),
             release: ReleaseRule::OnCommit,
             bucket: Bucket(0),
+            fee_max: Amount(u64::MAX),
         }
     }
 

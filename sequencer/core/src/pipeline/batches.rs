@@ -5,8 +5,14 @@ use super::*;
 impl Sequencer {
     /// Packs what waits into a batch of ours.
     pub(super) fn pack(&mut self, now: u64, actions: &mut Vec<Action>) {
+        if self.tariffs_since != self.fees.tariffs_since() {
+            self.tariffs_since = self.fees.tariffs_since();
+            let fees = &self.fees;
+            self.mempool.unpark(|header| fees.is_affordable(header));
+        }
         while self.mempool.waiting() > 0 && self.may_pack(now) {
-            let envelopes = self.mempool.take();
+            let fees = &self.fees;
+            let envelopes = self.mempool.take(|header| fees.is_affordable(header));
             if envelopes.is_empty() {
                 return;
             }
@@ -26,7 +32,9 @@ impl Sequencer {
             self.packed_ms = now;
             self.encode(Batch { header, envelopes }, actions);
         }
-        if self.mempool.waiting() > 0 && self.in_flight() == 0 {
+        // While our quota is used up, what frees it wakes us.
+        let leaving = self.in_flight();
+        if self.mempool.waiting() > 0 && leaving == 0 && !self.is_exhausted(leaving) {
             self.wake_at(self.packed_ms + BATCH_PACE_MS, actions);
         }
     }
@@ -34,12 +42,22 @@ impl Sequencer {
     /// Whether one more batch of ours may leave now: a small one after the pace and alone, a
     /// worthwhile one at once and next to another.
     pub(super) fn may_pack(&self, now: u64) -> bool {
+        let leaving = self.in_flight();
+        if self.is_exhausted(leaving) {
+            return false;
+        }
         let worthwhile = self.mempool.waiting() >= BATCH_WORTHWHILE;
-        match self.in_flight() {
+        match leaving {
             0 => worthwhile || now >= self.packed_ms + BATCH_PACE_MS,
             1..BATCHES_IN_FLIGHT_MAX => worthwhile,
             _ => false,
         }
+    }
+
+    /// Whether others are about to refuse more batches of ours before some are ordered.
+    fn is_exhausted(&self, leaving: usize) -> bool {
+        let own = self.config.index;
+        self.availability.quotas.is_exhausted(own, leaving)
     }
 
     /// Batches of ours that have no certificate yet.
@@ -67,6 +85,11 @@ impl Sequencer {
                 }
             }
             Message::Shares(bundle) if bundle.signer == from => self.shares(bundle, actions),
+            Message::Waiting(waiting) => {
+                if !self.reported(now, from, &waiting) {
+                    actions.push(misbehaviour("a longer report than allowed"));
+                }
+            }
             Message::Stored(_) | Message::Shares(_) => {
                 actions.push(misbehaviour("a message in another validator's name"));
             }
@@ -108,7 +131,7 @@ impl Sequencer {
                 validator: from,
                 what,
             });
-        } else if self.may_check(from) && !checking {
+        } else if !checking && self.may_check(manifest) {
             self.checking_batches.insert(id, from);
             self.availability.expect(id, now);
             let to = self.config.index;
@@ -122,10 +145,13 @@ impl Sequencer {
         }
     }
 
-    /// Whether one more batch of this author may wait for its check; it is sent again if not.
-    pub(super) fn may_check(&self, author: ValidatorIndex) -> bool {
+    /// Whether one more batch of this author may wait for its check, and be kept; it is sent again
+    /// if not.
+    fn may_check(&self, manifest: &Manifest) -> bool {
+        let author = manifest.header.author;
         let authors = self.checking_batches.values();
-        authors.filter(|checking| **checking == author).count() < CHECKS_PER_AUTHOR_MAX
+        let checking = authors.filter(|checking| **checking == author).count();
+        checking < CHECKS_PER_AUTHOR_MAX && self.availability.quotas.admits(manifest, checking)
     }
 
     pub(super) fn dispersal_checked(
@@ -164,6 +190,7 @@ impl Sequencer {
                 self.points.insert(envelope.id(), points);
             }
         }
+        self.availability.quotas.keep(id, &manifest);
         self.hold(id, manifest);
         self.bodies.store(id);
         self.arrived(id);

@@ -1,5 +1,5 @@
-//! The rule "shares only after the commit certificate", switched off on purpose: its simulator test
-//! shows that it would be noticed. Only under the feature `broken-rules`, which no release accepts.
+//! The rules "shares only after the commit certificate" and "nothing overdue is left out", switched
+//! off on purpose: their simulator tests show that it would be noticed. Only under the feature `broken-rules`, which no release accepts.
 
 use super::*;
 
@@ -10,6 +10,11 @@ impl Sequencer {
     /// From now on shares leave with the vote for a block.
     pub fn break_early_shares(&mut self) {
         self.early_shares = true;
+    }
+
+    /// From now on proposals may leave out what they like.
+    pub fn break_inclusion(&mut self) {
+        self.lenient = true;
     }
 
     /// Makes our shares of a block that is only proposed.

@@ -17,6 +17,7 @@ impl Sequencer {
                 continue;
             }
             self.committed = block.header.height;
+            self.refusals.end();
             self.tip = LedgerReference::of(&block.header);
             for reference in &block.batches {
                 let id = reference.header.id();

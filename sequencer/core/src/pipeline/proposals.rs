@@ -66,7 +66,7 @@ impl Sequencer {
                 self.checks.push(check);
                 continue;
             }
-            let valid = self.payload_is_valid(&check);
+            let valid = self.payload_is_valid(&check) && !self.censors(&check, actions);
             actions.push(Action::Checked {
                 block: check.block.id(),
                 valid,

@@ -1,6 +1,7 @@
 //! From a client's envelope to its receipt.
 
 use super::*;
+use crate::space::{Held, NoRoom};
 
 impl Sequencer {
     pub(super) fn submit(
@@ -54,7 +55,13 @@ impl Sequencer {
                 core.sequence
             )));
         }
-        let fee = self.fees.quote(envelope.header.body_bytes);
+        let fee = self.fee(&envelope.header);
+        if fee > core.fee_max {
+            return Err(Refusal::price(format!(
+                "the envelope costs {fee} by now and its payer would pay {} at most",
+                core.fee_max
+            )));
+        }
         let owed = self.mempool.owed(core.payer).checked_add(fee);
         let available = self.fees.balance(&core.payer);
         if owed.is_none_or(|owed| owed > available) {
@@ -62,10 +69,24 @@ impl Sequencer {
                 "the fee account holds {available} and the envelope costs {fee}"
             )));
         }
-        if !self.mempool.has_room(envelope.body.len()) {
-            return Err(Refusal::full("the mempool is full"));
+        let crowded = |who, held: Held| {
+            Refusal::crowded(format!(
+                "{who} has {} envelopes of {} bytes waiting here, and others are to find room too",
+                held.envelopes, held.bytes
+            ))
+        };
+        match self.mempool.has_room(envelope) {
+            Ok(()) => Ok(()),
+            Err(NoRoom::Full) => Err(Refusal::full("the mempool is full")),
+            Err(NoRoom::Rollup(held)) => Err(crowded(format!("rollup {}", core.rollup), held)),
+            Err(NoRoom::Payer(held)) => Err(crowded("the payer".into(), held)),
         }
-        Ok(())
+    }
+
+    /// What the next block would charge for an envelope.
+    pub(super) fn fee(&self, header: &EnvelopeHeader) -> Amount {
+        let core = &header.core;
+        self.fees.quote(core.rollup, core.payer, header.body_bytes)
     }
 
     /// One check runs at a time, over all that came meanwhile.
@@ -100,7 +121,7 @@ impl Sequencer {
             };
             let answer = verdict.map(|()| {
                 let id = envelope.header.id();
-                let fee = self.fees.quote(envelope.header.body_bytes);
+                let fee = self.fee(&envelope.header);
                 self.mempool.insert((*envelope).clone(), fee, now);
                 writes.push(Write::Admit(id, envelope));
                 self.receipt(id)

@@ -27,6 +27,8 @@ fn config(first: u64, grace_blocks: u64, epochs: &[u64]) -> Config {
         epoch_first: Height(first),
         grace_blocks,
         order_deadline_blocks: 100,
+        view_timeout_ms: 500,
+        view_timeout_ms_max: 8_000,
         sign: Box::new(|message| key(0).sign(message)),
     }
 }
@@ -112,11 +114,11 @@ fn an_acknowledged_envelope_goes_into_a_batch_of_the_next_epoch() {
     let mut mempool = crate::mempool::Mempool::default();
     let envelope = batch(1, b"ours").envelopes[0].clone();
     mempool.insert(envelope.clone(), Amount(1), 5);
-    assert_eq!(mempool.take().len(), 1);
-    assert_eq!((mempool.take().len(), mempool.waiting()), (0, 0));
+    assert_eq!(mempool.take(|_| true).len(), 1);
+    assert_eq!((mempool.take(|_| true).len(), mempool.waiting()), (0, 0));
     mempool.repack();
     assert_eq!(mempool.waiting(), 1);
-    assert_eq!(mempool.take(), [envelope]);
+    assert_eq!(mempool.take(|_| true), [envelope]);
 }
 
 /// A restart repeats the epochs that the store knows.

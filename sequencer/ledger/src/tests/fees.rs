@@ -77,7 +77,7 @@ fn a_fee_goes_to_rollup_proposer_and_batcher_to_the_last_unit() {
     let validators = |world: &World| [0, 1, 2, 3].map(|n| world.balance(100 + n));
     let earned = validators(&world);
     let sent = world.sealed(5, ROLLUP, vec![0; 1025]);
-    let fee = world.ledger.fees().quote(1025).0;
+    let fee = world.ledger.fees().quote(ROLLUP, account(5), 1025).0;
     assert_eq!(fee, 100 + 2 * 10);
     world.block(vec![sent]);
     assert_eq!(world.ledger.account(&account(5)).fees.0, before - fee);
@@ -179,4 +179,79 @@ fn a_fee_ledger_ahead_of_execution_waits_for_what_a_header_covers() {
     block.ledger_height = Height(0);
     assert_eq!(ahead.order(&block, &[]), Ok(vec![]));
     world.idle(1);
+}
+
+/// Ordering 100 KB a second is all that these validators do without strain: six envelopes.
+fn strained() -> World {
+    let mut genesis = genesis();
+    genesis.fees.target_bytes_per_second = 100_000;
+    World::of(&genesis)
+}
+
+/// Floods for six seconds; what the flooder and a quiet rollup last paid.
+fn flood(world: &mut World) -> (Amount, Amount) {
+    let mut paid = (Amount::ZERO, Amount::ZERO);
+    for block in 0..60 {
+        let mut sent = vec![
+            world.transactions(5, ROLLUP, 1),
+            world.transactions(5, ROLLUP, 1),
+        ];
+        // One a second, a third of its share.
+        if block % 10 == 5 {
+            sent.push(world.transactions(6, RollupId(2), 1));
+        }
+        if let Some(executed) = world.commit(sent) {
+            let fees = executed
+                .dispositions
+                .iter()
+                .map(|d| d.fee().expect("charged"));
+            let fees: Vec<Amount> = fees.collect();
+            assert_eq!(fees[0], fees[1], "one tariff for a block");
+            assert!(fees[0] >= paid.0, "it only rises");
+            paid = (fees[0], fees.get(2).copied().unwrap_or(paid.1));
+        }
+    }
+    paid
+}
+
+/// Executed at once or blocks later: tariffs follow from headers, so the fee ledger that runs ahead
+/// and the one that is executed never differ, which the harness compares.
+#[test]
+fn a_rollup_that_floods_pays_more_and_slows_nobody_else() {
+    for lag in [0, 3] {
+        let mut world = strained();
+        world.lag = lag;
+        let base = world.ahead.quote(ROLLUP, account(5), 10);
+        let (flooder, quiet) = flood(&mut world);
+        assert!(flooder.0 > base.0 * 3 / 2, "{flooder} of {base}");
+        assert_eq!(quiet, base);
+        assert_eq!(world.ahead.quote(RollupId::SYSTEM, account(5), 10), base);
+    }
+}
+
+#[test]
+fn nobody_pays_more_than_they_said_and_the_price_falls_again() {
+    let mut world = strained();
+    let base = world.ledger.fees().quote(ROLLUP, account(5), 10);
+    flood(&mut world);
+    let mut cheap = world.transactions(6, ROLLUP, 1);
+    cheap.header.core.fee_max = base;
+    assert!(!world.ledger.fees().is_affordable(&cheap.header));
+    assert_eq!(refused(&mut world, cheap.clone()), Disposition::FeeTooLow);
+    world.idle(200);
+    assert!(world.ledger.fees().is_affordable(&cheap.header));
+    assert_eq!(world.ledger.fees().highest_tariff(), limits::TARIFF_BASE);
+    // It was not used up by having been ordered for nothing.
+    assert_eq!(world.block(vec![cheap]).dispositions[0].fee(), Some(base));
+}
+
+#[test]
+fn a_restored_ledger_goes_on_with_its_tariffs() {
+    let mut world = strained();
+    flood(&mut world);
+    let tariff = world.ledger.fees().tariff(ROLLUP, account(5));
+    assert!(tariff > limits::TARIFF_BASE);
+    let restored = Ledger::restore(&world.ledger.snapshot()).expect("our own");
+    assert_eq!(restored.root(), world.ledger.root());
+    assert_eq!(restored.fees().tariff(ROLLUP, account(5)), tariff);
 }

@@ -291,6 +291,7 @@ impl World {
                 expiry: Height(self.height.0 + 1_000),
                 release,
                 bucket: Bucket(0),
+                fee_max: Amount(u64::MAX),
             },
             body_bytes: bytes.len() as u32,
             body_digest: Domain::EnvelopeBody.digest(&bytes),

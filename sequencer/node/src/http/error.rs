@@ -158,14 +158,18 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let status = match (refusal.code, refusal.retry) {
             ("CV-SEQ-007", _) => StatusCode::CONFLICT,
-            ("CV-SEQ-008", _) => StatusCode::PAYMENT_REQUIRED,
+            ("CV-SEQ-008" | "CV-SEQ-012", _) => StatusCode::PAYMENT_REQUIRED,
+            ("CV-SEQ-011", _) => StatusCode::TOO_MANY_REQUESTS,
             // Retrying helps only after somebody registers the rollup, so no delay is suggested.
             ("CV-SEQ-005", _) | (_, false) => StatusCode::UNPROCESSABLE_ENTITY,
             (_, true) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self {
             status,
-            retry: status == StatusCode::SERVICE_UNAVAILABLE,
+            retry: matches!(
+                status,
+                StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+            ),
             error: ApiError {
                 code: refusal.code.into(),
                 message: refusal.reason,

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use conclave_sdk::api::{EnvelopeView, FeeQuote, ReceiptView};
-use conclave_types::{EnvelopeId, limits};
+use conclave_types::{AccountId, Digest, EnvelopeId, RollupId, limits};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -25,10 +25,11 @@ use crate::backend::Backend;
     ),
     responses(
         (status = 202, description = "Durable here.", body = ReceiptView),
-        (status = 402, description = "The payer's fee account does not cover the fee.", body = conclave_sdk::api::ApiError),
+        (status = 402, description = "The payer's fee account, or what the payer would pay at most, does not cover the fee.", body = conclave_sdk::api::ApiError),
         (status = 409, description = "The payer's sequence number is used.", body = conclave_sdk::api::ApiError),
         (status = 413, description = "Larger than an envelope may be.", body = conclave_sdk::api::ApiError),
         (status = 422, description = "Refused by a rule that will not change for these bytes.", body = conclave_sdk::api::ApiError),
+        (status = 429, description = "The rollup, or the payer, has more waiting here than its share while the mempool fills; Retry-After says when to try again.", body = conclave_sdk::api::ApiError),
         (status = 503, description = "The mempool is full; Retry-After says when to try again.", body = conclave_sdk::api::ApiError),
     )
 )]
@@ -58,13 +59,19 @@ pub(super) async fn envelope<B: Backend>(
         .ok_or_else(|| Failure::unknown("envelope", id))
 }
 
-/// The size to quote for.
+/// What to quote for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct FeeParams {
     /// Bytes of the body as carried: a bucket's plaintext and 16 more when sealed.
     body_bytes: u32,
+    /// The rollup, since one that floods pays more.
+    rollup: u32,
+    /// The payer, 64 hexadecimal digits: in rollup 0 each has a price of its own. One that has sent
+    /// nothing when left out.
+    #[param(value_type = Option<String>)]
+    payer: Option<AccountId>,
 }
 
 /// What an envelope would cost.
@@ -83,9 +90,11 @@ pub(super) async fn fees<B: Backend>(
             "body_bytes is {bytes}, but must be at most {max}"
         )));
     }
+    let payer = params.payer.unwrap_or(AccountId(Digest::ZERO));
     Ok(Json(view::fee_quote(
         &api.backend.ledger(),
         api.backend.genesis(),
+        (RollupId(params.rollup), payer),
         bytes,
     )))
 }

@@ -30,10 +30,17 @@ pub(super) fn receipt(receipt: &Receipt) -> ReceiptView {
 }
 
 /// The price of an envelope.
-pub(super) fn fee_quote(ledger: &Ledger, genesis: &Genesis, body_bytes: u32) -> FeeQuote {
+pub(super) fn fee_quote(
+    ledger: &Ledger,
+    genesis: &Genesis,
+    (rollup, payer): (RollupId, AccountId),
+    body_bytes: u32,
+) -> FeeQuote {
+    let fees = ledger.fees();
     FeeQuote {
         body_bytes: body_bytes.into(),
-        fee: ledger.fees().quote(body_bytes).0,
+        fee: fees.quote(rollup, payer, body_bytes).0,
+        tariff: fees.tariff(rollup, payer),
         malformed_surcharge: genesis.fees.malformed_surcharge.0,
     }
 }

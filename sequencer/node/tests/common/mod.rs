@@ -274,6 +274,7 @@ impl Network {
             expiry: Height(10_000),
             release: ReleaseRule::OnCommit,
             bucket: Bucket(0),
+            fee_max: Amount(1_000_000),
         };
         let sign = |digest: &Digest| secret.sign(digest);
         conclave_seal::plain(core, codec::encode(op), sign).expect("fits")
@@ -309,6 +310,7 @@ impl Network {
             expiry: Height(height.0 + 10_000),
             release: ReleaseRule::OnCommit,
             bucket: Bucket(0),
+            fee_max: Amount(u64::MAX),
         }
     }
 

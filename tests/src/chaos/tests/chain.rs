@@ -75,6 +75,7 @@ impl Chain {
             expiry: Height(1_000),
             release: ReleaseRule::OnCommit,
             bucket: bucket_for(plaintext.len()).expect("short"),
+            fee_max: Amount(u64::MAX),
         };
         let key = &self.genesis.sealing.key;
         let sign = |digest: &_| self.payer.sign(digest);

@@ -223,6 +223,7 @@ impl Chain {
                 expiry: Height(10_000),
                 release,
                 bucket: Bucket(0),
+                fee_max: Amount(u64::MAX),
             },
             body_bytes: 100,
             body_digest: Digest([4; 32]),

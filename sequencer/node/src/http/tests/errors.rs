@@ -74,8 +74,10 @@ async fn bad_parameters_are_refused() {
     let server = Server::start(Chain::with_market()).await;
     for path in [
         "/v1/fees",
-        "/v1/fees?body_bytes=-1",
-        "/v1/fees?body_bytes=524289",
+        "/v1/fees?rollup=1&body_bytes=-1",
+        "/v1/fees?rollup=1&body_bytes=524289",
+        "/v1/fees?body_bytes=1168",
+        "/v1/fees?rollup=1&body_bytes=1168&payer=me",
         "/v1/blocks?from=x",
         "/v1/blocks?limit=0",
         "/v1/blocks?limit=101",

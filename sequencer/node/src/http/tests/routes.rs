@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use conclave_sdk::api::*;
-use conclave_types::{EpochSetup, codec};
+use conclave_types::{EpochSetup, codec, limits};
 use serde_json::Value;
 
 use super::chain::{Chain, PAYER, PROVER, envelope};
@@ -13,7 +13,7 @@ use super::server::Server;
 const ROUTES: &[(&str, &str, &str)] = &[
     ("POST", "/v1/envelopes", "/v1/envelopes"),
     ("GET", "/v1/envelopes/{id}", "/v1/envelopes/ENVELOPE"),
-    ("GET", "/v1/fees", "/v1/fees?body_bytes=1168"),
+    ("GET", "/v1/fees", "/v1/fees?rollup=7&body_bytes=1168"),
     ("GET", "/v1/committee", "/v1/committee"),
     ("GET", "/v1/status", "/v1/status"),
     ("GET", "/v1/blocks", "/v1/blocks?from=1&limit=3"),
@@ -212,11 +212,12 @@ async fn an_envelope_is_found_where_it_was_ordered() {
 #[tokio::test]
 async fn fees_follow_the_genesis() {
     let server = market().await;
-    let quote: FeeQuote = server.json("/v1/fees?body_bytes=1168").await;
+    let quote: FeeQuote = server.json("/v1/fees?rollup=7&body_bytes=1168").await;
     assert_eq!(
-        (quote.body_bytes, quote.fee, quote.malformed_surcharge),
-        (1168, 120, 500)
+        (quote.body_bytes, quote.fee, quote.tariff),
+        (1168, 120, limits::TARIFF_BASE)
     );
+    assert_eq!(quote.malformed_surcharge, 500);
 }
 
 #[tokio::test]
