@@ -17,6 +17,7 @@ pub mod backend;
 mod begin;
 mod catchup;
 pub mod ceremony;
+mod conduct;
 mod contents;
 mod describe;
 mod dispersal;
@@ -38,6 +39,8 @@ mod timeline;
 pub mod transport;
 mod workers;
 
+#[cfg(feature = "conduct")]
+pub use conduct::Bend;
 pub use handle::NodeHandle;
 pub use node::{Node, NodeConfig, NodeError, NodeKeys};
 pub use records::{BlockRecord, RECORD_BYTES_MAX, SnapshotManifest, SnapshotRecord};

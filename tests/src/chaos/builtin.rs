@@ -27,5 +27,12 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "prover-crash",
         "prover-silent",
         "rollup-crash",
+        "kill-under-load",
+        "byzantine-votes",
+        "byzantine-contents",
+        "byzantine-talk",
+        "twin",
+        "seven",
+        "sixteen",
     ]
 }
