@@ -308,6 +308,9 @@ async fn one(
     }
 
     // 2. The load flows; then the faults, while observers look on.
+    if scenario.payments_per_second > 0.0 {
+        network.await_payments().await?;
+    }
     let start = Instant::now() + WARM_UP;
     let load = Load::start(network, scenario.envelopes_per_second, start).await?;
     let start = start.max(Instant::now());

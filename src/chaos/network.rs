@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use conclave_sdk::{Client, ClientOptions, replace_file};
 use conclave_tests::chaos::{Byzantine, Scenario};
 use conclave_types::{Genesis, RollupId};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::liars::{Liars, twin_name};
 use super::places::Places;
@@ -365,6 +365,29 @@ impl<'a> Network<'a> {
             },
             error = self.died() => Err(error),
         }
+    }
+
+    /// Waits until the first payment is ordered, so that there is something to settle whatever
+    /// happens next: a busy machine derives the wallets' keys for a while.
+    pub(super) async fn await_payments(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        for index in self.honest().into_iter().take(1) {
+            let client = self.client(index, PATIENCE)?;
+            while client
+                .rollup(PAYMENTS)
+                .await
+                .map_or(0, |view| view.ordered_index)
+                == 0
+            {
+                ensure!(
+                    Instant::now() < deadline,
+                    "[CV-CLI-142] no payment was ordered within {PATIENCE:?}; look into {}",
+                    self.directory.file("logs").display()
+                );
+                sleep(LOOK).await;
+            }
+        }
+        Ok(())
     }
 
     /// The next process that ends by itself, which none should but one that lies.

@@ -164,6 +164,12 @@ pub fn judge(
     findings.extend(money(ending));
     findings.extend(settlement(ending));
     findings.extend(accountability(scenario, ending, committee.validators));
+    if scenario.payments_per_second > 0.0 && ending.settled == 0 {
+        findings.push(Finding {
+            invariant: "settlement",
+            text: "nothing was settled".into(),
+        });
+    }
     if history.acknowledged.is_empty() {
         findings.push(live("no envelope was acknowledged".into()));
     }
