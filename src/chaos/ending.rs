@@ -52,9 +52,15 @@ pub(super) async fn rest(
     }
 
     // 2. Everything is settled, everywhere alike.
-    let deadline = Instant::now() + PATIENCE;
+    //    Proofs take what the machine leaves them, so patience begins anew with each that is in.
+    let (mut deadline, mut settled) = (Instant::now() + PATIENCE, 0);
     loop {
         ending.rollups = rollups(&clients).await;
+        let indices = ending.rollups.iter().map(|(_, view)| view.settled_index);
+        let now: u64 = indices.sum();
+        if now > settled {
+            (deadline, settled) = (Instant::now() + PATIENCE, now);
+        }
         let first = ending.rollups.first().map(|(_, view)| view.clone());
         let at_rest = |(_, view): &(u16, RollupView)| {
             view.settled_index == view.ordered_index
@@ -98,6 +104,7 @@ pub(super) async fn rest(
     let Some((_, client)) = clients.first() else {
         return Ok(ending);
     };
+    let deadline = Instant::now() + PATIENCE;
     while client.status().await?.executed_height < provable && Instant::now() < deadline {
         sleep(LOOK).await;
     }
