@@ -80,7 +80,8 @@ impl Default for Settings {
 }
 
 impl Args {
-    fn settings(self) -> anyhow::Result<Settings> {
+    /// All layers of settings together.
+    pub(crate) fn settings(self) -> anyhow::Result<Settings> {
         let flags = Flags::default()
             .with_path("genesis", self.genesis)
             .with_path("keys", self.keys)
@@ -105,7 +106,8 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     })
 }
 
-async fn config(settings: Settings, genesis: Genesis) -> anyhow::Result<NodeConfig> {
+/// What the node starts with: settings, and the keys that they point to.
+pub(crate) async fn config(settings: Settings, genesis: Genesis) -> anyhow::Result<NodeConfig> {
     let keys = KeyDir::new(&settings.keys);
     let transport = keys.transport()?;
     let key = transport.transport_key();

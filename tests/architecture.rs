@@ -389,6 +389,35 @@ fn every_dependency_is_argued_for() {
     );
 }
 
+/// What lets a validator be run that lies is behind one feature of the node, which only a feature of
+/// the root package turns on, which nothing turns on by default.
+#[test]
+fn a_build_for_use_has_no_place_for_a_lie() {
+    let (feature, switch) = ("conduct", "conclave-node/conduct");
+    let (mut declared, mut switches) = (0, Vec::new());
+    for (directory, manifest) in manifests() {
+        let features = manifest.get("features").and_then(toml::Value::as_table);
+        for (name, value) in features.into_iter().flatten() {
+            declared += usize::from(directory == "sequencer/node" && name == feature);
+            let enables = value.as_array().expect("a list of features");
+            if enables.iter().any(|one| one.as_str() == Some(switch)) {
+                switches.push(format!("{directory}: {name}"));
+            }
+            assert_ne!(name, "default", "{directory} has features by default");
+        }
+        let workspace = manifest.get("workspace").and_then(toml::Value::as_table);
+        for table in [Some(&manifest), workspace].into_iter().flatten() {
+            for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
+                let node = table.get(kind).and_then(|table| table.get("conclave-node"));
+                let features = node.and_then(|node| node.get("features"));
+                assert_eq!(features, None, "{directory} turns features of the node on");
+            }
+        }
+    }
+    assert_eq!(declared, 1);
+    assert_eq!(switches, [".: byzantine"]);
+}
+
 #[test]
 fn links_between_documents_lead_somewhere() {
     let mut dead = String::new();

@@ -38,6 +38,7 @@ enum Undo {
     Links,
     Clock { validator: u16, restart: bool },
     Disk(Child),
+    Lies(u16),
 }
 
 struct Course<'d, 'a, 'n> {
@@ -229,6 +230,13 @@ impl Course<'_, '_, '_> {
                 self.undo.insert(id, Undo::Disk(child));
                 format!("each sync of the disk of {name} takes {sync_ms} ms more")
             }
+            FaultKind::Byzantine(one) => {
+                self.driver.network.corrupt(one).await?;
+                self.undo.insert(id, Undo::Lies(one.validator));
+                let lies: Vec<&str> = one.lies.iter().map(|lie| lie.name()).collect();
+                let name = validator_name(one.validator);
+                format!("{name} lies as {}", lies.join(", "))
+            }
         };
         let record = FaultRecord {
             what,
@@ -259,6 +267,11 @@ impl Course<'_, '_, '_> {
             Some(Undo::Disk(mut child)) => {
                 // Killed, it lets go of the validator, which runs on.
                 child.kill().await?;
+                self.ended(id, self.now_ms());
+            }
+            Some(Undo::Lies(index)) => {
+                // Nobody has to let it in again, so nobody waits for that.
+                self.driver.network.reform(index).await?;
                 self.ended(id, self.now_ms());
             }
             Some(Undo::Links) => {

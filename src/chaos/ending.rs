@@ -1,11 +1,12 @@
-//! After the faults: everything comes to rest, and everything is read once more.
+//! After the faults: everything comes to rest, and everything is read once more, from those that
+//! never lied.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use conclave_sdk::api::{EnvelopeStage, RollupView, StatusView};
 use conclave_sdk::{Auditor, Client, RangeRequest};
-use conclave_tests::chaos::{Acknowledged, Contents, Ending};
+use conclave_tests::chaos::{Acknowledged, Bonds, Contents, Ending};
 use conclave_types::Height;
 use tokio::time::{Instant, sleep};
 
@@ -14,6 +15,10 @@ use super::network::{LOOK, Network, PATIENCE, PAYMENTS};
 use crate::devnet::plan::rollup_name;
 use crate::programs;
 
+/// Events read at a time.
+const EVENTS: usize = 1_000;
+/// Kinds of events by which a validator loses its bond.
+const FORFEITS: [&str; 2] = ["validator_slashed", "batch_inconsistent"];
 /// How long one validator may take to answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
 /// Blocks after which a header names a ledger root at or past this height, on an idle chain.
@@ -28,15 +33,17 @@ pub(super) async fn rest(
 ) -> anyhow::Result<Ending> {
     let mut ending = Ending {
         supply: supply(network),
+        bond: network.genesis().consensus.validator_bond.0,
         ..Ending::default()
     };
-    let clients = (0..network.validators()).map(|index| network.client(index, ANSWER_PATIENCE));
+    let honest = network.honest().into_iter();
+    let clients = honest.map(|index| Ok((index, network.client(index, ANSWER_PATIENCE)?)));
     let clients = clients.collect::<anyhow::Result<Vec<_>>>()?;
 
     // 1. No more payments; what was acknowledged becomes open everywhere.
     network.stop(&rollup_name(1)).await?;
     let deadline = Instant::now() + PATIENCE;
-    for (index, client) in clients.iter().enumerate() {
+    for (index, client) in &clients {
         if let Err(what) = opened(client, acknowledged, deadline).await {
             ending
                 .trouble
@@ -45,9 +52,15 @@ pub(super) async fn rest(
     }
 
     // 2. Everything is settled, everywhere alike.
-    let deadline = Instant::now() + PATIENCE;
+    //    Proofs take what the machine leaves them, so patience begins anew with each that is in.
+    let (mut deadline, mut settled) = (Instant::now() + PATIENCE, 0);
     loop {
         ending.rollups = rollups(&clients).await;
+        let indices = ending.rollups.iter().map(|(_, view)| view.settled_index);
+        let now: u64 = indices.sum();
+        if now > settled {
+            (deadline, settled) = (Instant::now() + PATIENCE, now);
+        }
         let first = ending.rollups.first().map(|(_, view)| view.clone());
         let at_rest = |(_, view): &(u16, RollupView)| {
             view.settled_index == view.ordered_index
@@ -70,23 +83,29 @@ pub(super) async fn rest(
 
     // 3. All of the load's contents, up to a height that every validator has.
     let mut to = Height(0);
-    for client in &clients {
+    for (_, client) in &clients {
         let status: StatusView = client.status().await?;
         to = to.max(Height(status.executed_height));
     }
-    for (index, client) in (0..).zip(&clients) {
-        if let Err(error) = read(index, client, to, contents).await {
+    for (index, client) in &clients {
+        if let Err(error) = read(*index, client, to, contents).await {
             ending
                 .trouble
                 .push(("completeness", format!("validator {index}: {error}")));
         }
-        ending.totals.push((index, client.totals().await?));
+        ending.totals.push((*index, client.totals().await?));
+        ending.bonds.push(bonds(*index, client).await?);
     }
 
     // 4. The payments rollup, with its proofs, from the genesis, once later headers prove the
     //    outcomes of all of it.
     let provable = to.0 + PROVABLE_BLOCKS;
-    while clients[0].status().await?.executed_height < provable && Instant::now() < deadline {
+    // At most f lie.
+    let Some((_, client)) = clients.first() else {
+        return Ok(ending);
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while client.status().await?.executed_height < provable && Instant::now() < deadline {
         sleep(LOOK).await;
     }
     let request = RangeRequest {
@@ -99,7 +118,7 @@ pub(super) async fn rest(
             .and_then(|(_, view)| view.genesis_root.parse().ok()),
         programs: programs::all(),
     };
-    match auditor.range(&clients[0], &request).await {
+    match auditor.range(client, &request).await {
         Ok(report) => {
             ending.settled = report.proofs.len() as u64;
             let wanted = ending.rollups.first().map(|(_, view)| view.settled_index);
@@ -124,6 +143,32 @@ fn supply(network: &Network<'_>) -> u64 {
     let weights = genesis.validators.iter();
     let weight: u64 = weights.map(|validator| u64::from(validator.weight)).sum();
     given + weight * genesis.consensus.validator_bond.0
+}
+
+/// What a validator says of all validators' bonds: its events name who lost one, and its totals
+/// hold those that stand beside the provers'.
+async fn bonds(at: u16, client: &Client) -> anyhow::Result<Bonds> {
+    let (totals, provers) = (client.totals().await?, client.provers().await?);
+    let of_provers = provers.iter().map(|one| one.bond_free + one.bond_locked);
+    let mut forfeited = Vec::new();
+    let mut next = Height(1);
+    loop {
+        let page = client.events(next, EVENTS).await?;
+        let Some(last) = page.last() else { break };
+        next = Height(last.height).next();
+        let about_bonds = page.iter().filter(|event| FORFEITS.contains(&&*event.kind));
+        let who = about_bonds.filter_map(|event| {
+            let words = event.text.strip_prefix("validator ")?;
+            words.split(' ').next()?.parse::<u16>().ok()
+        });
+        forfeited.extend(who);
+    }
+    forfeited.sort_unstable();
+    Ok(Bonds {
+        at,
+        held: totals.bonds - of_provers.sum::<u64>(),
+        forfeited,
+    })
 }
 
 /// Waits until a validator says that each envelope is delivered.
@@ -158,11 +203,11 @@ async fn opened(
     Ok(())
 }
 
-async fn rollups(clients: &[Client]) -> Vec<(u16, RollupView)> {
+async fn rollups(clients: &[(u16, Client)]) -> Vec<(u16, RollupView)> {
     let mut views = Vec::new();
-    for (index, client) in (0..).zip(clients) {
+    for (index, client) in clients {
         if let Ok(view) = client.rollup(PAYMENTS).await {
-            views.push((index, view));
+            views.push((*index, view));
         }
     }
     views

@@ -37,6 +37,7 @@ pub(super) struct Load {
 }
 
 struct Shared {
+    honest: Vec<u16>,
     gateway: Gateway,
     nodes: Vec<Client>,
     start: Instant,
@@ -67,7 +68,7 @@ impl Load {
         };
         let sequence = network.file("user.key.sequence");
         let gateway = Gateway::open(
-            Client::with_options(network.places().urls(0), options)?,
+            Client::with_options(network.urls(0), options)?,
             network.genesis().clone(),
             EdSecret::from_seed(&key),
             &sequence,
@@ -78,11 +79,13 @@ impl Load {
         );
         let gateway = gateway.await?;
         gateway.perform(&registration(&gateway), PATIENCE).await?;
-        let mut nodes = Vec::new();
+        let (honest, mut nodes) = (network.honest(), Vec::new());
         for index in 0..network.validators() {
             let client = network.client(index, SUBMIT_PATIENCE)?;
             // Each validator admits for the rollup once it has executed the registration itself.
-            while let Err(error) = client.rollup(LOAD).await {
+            while honest.contains(&index)
+                && let Err(error) = client.rollup(LOAD).await
+            {
                 if !error.is_not_found() {
                     return Err(error.into());
                 }
@@ -91,6 +94,7 @@ impl Load {
             nodes.push(client);
         }
         let shared = Arc::new(Shared {
+            honest,
             gateway,
             nodes,
             start,
@@ -142,7 +146,8 @@ impl Shared {
         }
     }
 
-    /// Submits one envelope; `None` if nobody owes anything for it.
+    /// Submits one envelope; `None` if nobody owes anything for it. Validators that lie get their
+    /// part of the load, but their receipt is worth their bond and not an order.
     async fn try_submit(&self, node: usize) -> Option<()> {
         let mut transaction = vec![0; TRANSACTION_BYTES];
         OsRng.fill_bytes(&mut transaction);
@@ -151,6 +156,9 @@ impl Shared {
         let view = self.nodes[node].submit(&envelope).await.ok()?;
         let (genesis, chain) = (self.gateway.genesis(), self.gateway.chain());
         let receipt = verify_receipt(&genesis.first_epoch(), chain, id, &view).ok()?;
+        if !self.honest.contains(&receipt.validator.0) {
+            return None;
+        }
         let at_ms = Instant::now()
             .saturating_duration_since(self.start)
             .as_millis() as u64;

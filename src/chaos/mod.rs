@@ -8,8 +8,10 @@
 //!
 //! Scenarios, schedule, history and checkers are without IO, in the library of the tests.
 
+mod clock;
 mod driver;
 mod ending;
+mod liars;
 mod load;
 mod network;
 mod places;
@@ -19,23 +21,26 @@ mod watch;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use conclave_sdk::Auditor;
 use conclave_tests::chaos::{
-    Committee, Contents, History, Outcome, SHORT, Scenario, builtin, judge,
+    Committee, Contents, History, Outcome, SHORT, Scenario, VALIDATORS_MAX, builtin, judge,
 };
 use tokio::time::{Instant, sleep_until};
 
+use self::clock::Clock;
 use self::driver::Driver;
 use self::load::{LOAD, Load};
 use self::network::Network;
-use self::places::{LINKS, Places};
+use self::places::Places;
 use self::relay::Relay;
 use self::report::{Report, Setting};
 use self::watch::{Seen, Watch};
 use crate::devnet::directory::{Directory, Wanted};
+use crate::devnet::plan::Plan;
 use crate::devnet::processes::Processes;
 use crate::process::Shutdown;
 
@@ -68,10 +73,10 @@ pub(crate) struct Args {
     /// Where the network is kept; what is there of an earlier run is removed.
     #[arg(long, value_name = "DIR", default_value = "conclave-chaos")]
     data_dir: PathBuf,
-    /// Validators: 4, 7 or 10.
+    /// Validators of scenarios that do not say how many they need: 4, 7, 10, 13 or 16.
     #[arg(long, value_name = "N", default_value_t = 4)]
     validators: u16,
-    /// The first of the 400 ports that are used.
+    /// The first of the 600 ports that are used.
     #[arg(long, value_name = "PORT", default_value_t = 25_200)]
     base_port: u16,
     /// Give each validator a network namespace of its own, or fail; needs root and iproute2. Done
@@ -92,44 +97,85 @@ pub(crate) fn run(args: Args, shutdown: Shutdown, log: Option<String>) -> anyhow
     }
 
     // 1. Everything that can be wrong is found before anything starts.
-    let scenarios = load_all(&args.names)?;
-    let provers = scenarios
-        .iter()
-        .map(|scenario| scenario.provers)
-        .max()
-        .unwrap_or(1);
-    for scenario in &scenarios {
-        check(scenario, args.validators)?;
+    let groups = groups(load_all(&args.names)?, args.validators);
+    for group in &groups {
+        for scenario in &group.scenarios {
+            check(scenario, group.validators)?;
+        }
+        group.plan(&args).check()?;
+        group.plan(&args).check_ports()?;
     }
-    ensure!(
-        args.validators <= LINKS,
-        "[CV-CLI-133] --validators {}: use 4, 7 or 10",
-        args.validators
-    );
-    let wanted = Wanted {
-        validators: Some(args.validators),
-        rollups: Some(1),
-        provers: Some(provers),
-        base_port: Some(args.base_port),
-    };
-    let directory = Directory::open(&args.data_dir, wanted, true)?;
-    directory.plan().check_ports()?;
-    directory.prepare()?;
-    let places = places(&args, &directory)?;
-    let mut processes = Processes::new(&directory, log.unwrap_or_else(|| CHILD_LOG.into()))?;
 
     // 2. The scenarios, one after the other; however that ends, nothing is left running.
+    let mut report = Report::new(&args.report)?;
+    println!("{}", report::titles());
     let held = shutdown.run(|stop| async move {
-        let result = tokio::select! {
-            result = all(&args, &directory, &mut processes, places, &scenarios) => result,
-            () = stop.requested() => Err(anyhow!("[CV-CLI-134] interrupted; the report ends with the scenario before")),
-        };
-        processes.stop(&[]).await;
-        result
+        let mut stop = pin!(stop.requested());
+        for group in &groups {
+            let directory = Directory::open(&args.data_dir, group.wanted(&args), true)?;
+            directory.prepare()?;
+            let filter = log.clone().unwrap_or_else(|| CHILD_LOG.into());
+            let mut processes = Processes::new(&directory, filter)?;
+            let result = tokio::select! {
+                result = all(&args, &directory, &mut processes, group, &mut report) => result,
+                () = &mut stop => Err(anyhow!("[CV-CLI-134] interrupted; the report ends with the scenario before")),
+            };
+            processes.stop(&[]).await;
+            result?;
+        }
+        println!("report in {}", args.report.display());
+        Ok(report.held())
     })?;
     match held {
         true => Ok(()),
         false => bail!("[CV-CLI-135] not every checker held; see the report"),
+    }
+}
+
+/// Scenarios that run on one network, one after the other.
+struct Group {
+    validators: u16,
+    provers: u16,
+    scenarios: Vec<Scenario>,
+}
+
+/// Scenarios in their order, with neighbours of one size together.
+fn groups(scenarios: Vec<Scenario>, validators: u16) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for scenario in scenarios {
+        let validators = scenario.validators.unwrap_or(validators);
+        match groups.last_mut() {
+            Some(group) if group.validators == validators => {
+                group.provers = group.provers.max(scenario.provers);
+                group.scenarios.push(scenario);
+            }
+            _ => groups.push(Group {
+                validators,
+                provers: scenario.provers,
+                scenarios: vec![scenario],
+            }),
+        }
+    }
+    groups
+}
+
+impl Group {
+    fn plan(&self, args: &Args) -> Plan {
+        Plan {
+            validators: self.validators,
+            rollups: 1,
+            provers: self.provers,
+            base_port: args.base_port,
+        }
+    }
+
+    fn wanted(&self, args: &Args) -> Wanted {
+        Wanted {
+            validators: Some(self.validators),
+            rollups: Some(1),
+            provers: Some(self.provers),
+            base_port: Some(args.base_port),
+        }
     }
 }
 
@@ -173,6 +219,11 @@ fn check(scenario: &Scenario, validators: u16) -> anyhow::Result<()> {
     let (validator, prover) = scenario.highest();
     let name = &scenario.name;
     ensure!(
+        validators <= VALIDATORS_MAX,
+        "[CV-CLI-133] {name} has {validators} validators; use at most {VALIDATORS_MAX}"
+    );
+    liars::check(scenario, validators).with_context(|| format!("scenario {name}"))?;
+    ensure!(
         validator.is_none_or(|index| index < validators)
             && prover.is_none_or(|index| index < scenario.provers),
         "[CV-CLI-137] {name} names a validator or prover that there is not; use more of them"
@@ -181,12 +232,12 @@ fn check(scenario: &Scenario, validators: u16) -> anyhow::Result<()> {
 }
 
 /// Namespaces where they can be had, unless something else is asked for.
-fn places(args: &Args, directory: &Directory) -> anyhow::Result<Places> {
+fn places(args: &Args, directory: &Directory, twin: bool) -> anyhow::Result<Places> {
     let plan = *directory.plan();
     if args.loopback {
         return Ok(Places::loopback(plan));
     }
-    match Places::isolated(plan) {
+    match Places::isolated(plan, twin) {
         Ok(places) => Ok(places),
         Err(error) if args.isolate => Err(error),
         Err(error) => {
@@ -196,38 +247,37 @@ fn places(args: &Args, directory: &Directory) -> anyhow::Result<Places> {
     }
 }
 
-/// Runs all scenarios; whether every checker held in each.
+/// Runs all scenarios of one network.
 async fn all(
     args: &Args,
     directory: &Directory,
     processes: &mut Processes,
-    places: Places,
-    scenarios: &[Scenario],
-) -> anyhow::Result<bool> {
+    group: &Group,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let twin = group.scenarios.iter().any(Scenario::has_twin);
+    let places = places(args, directory, twin)?;
     let isolated = places.is_isolated();
     let mut network = Network::create(directory, processes, places).await?;
     let timeout_ms = network.genesis().consensus.view_timeout_ms;
-    let setting = Setting {
-        validators: args.validators,
-        view_timeout_ms: timeout_ms,
+    let committee = Committee {
+        validators: group.validators,
+        quorum: network.genesis().threshold()?.quorum(),
         allowance_ms: ALLOWED_TIMEOUTS * timeout_ms,
+    };
+    report.set(Setting {
+        view_timeout_ms: timeout_ms,
+        allowance_ms: committee.allowance_ms,
         isolated,
         debug_build: cfg!(debug_assertions),
-    };
-    let threshold = network.genesis().threshold()?;
-    let committee = Committee {
-        validators: args.validators,
-        quorum: threshold.quorum(),
-        allowance_ms: setting.allowance_ms,
-    };
-    let mut report = Report::new(&args.report, setting)?;
-    println!("{}", report::titles());
-    for scenario in scenarios {
+    });
+    for scenario in &group.scenarios {
         let mut history = History::default();
         let outcome = one(&mut network, scenario, committee, &mut history).await;
         let trouble = network.end().await;
-        let mut outcome =
-            outcome.unwrap_or_else(|error| Outcome::failed(scenario, &history, &error.to_string()));
+        let mut outcome = outcome.unwrap_or_else(|error| {
+            Outcome::failed(scenario, group.validators, &history, &error.to_string())
+        });
         trouble.iter().for_each(|line| outcome.fail(line));
         keep(&network.file("logs"), &report.logs(&scenario.name))?;
         println!("{}", report::line(&outcome));
@@ -237,8 +287,7 @@ async fn all(
             .for_each(|finding| println!("  {finding}"));
         report.add(outcome, &history)?;
     }
-    println!("report in {}", args.report.display());
-    Ok(report.held())
+    Ok(())
 }
 
 /// One scenario, from an empty chain to its verdict.
@@ -250,7 +299,8 @@ async fn one(
 ) -> anyhow::Result<Outcome> {
     // 1. A new chain, with everything that lives on it.
     network.begin(scenario)?;
-    let relay = Relay::start(network.places(), network.validators(), scenario.seed).await?;
+    let ends = (network.validators(), scenario.has_twin());
+    let relay = Relay::start(network.places(), ends, scenario.seed).await?;
     network.start_validators().await?;
     network.start_rollup()?;
     for index in 0..scenario.provers {
@@ -258,11 +308,15 @@ async fn one(
     }
 
     // 2. The load flows; then the faults, while observers look on.
+    if scenario.payments_per_second > 0.0 {
+        network.await_payments().await?;
+    }
     let start = Instant::now() + WARM_UP;
     let load = Load::start(network, scenario.envelopes_per_second, start).await?;
     let start = start.max(Instant::now());
     sleep_until(start).await;
     let watch = Watch::start(network, start, load.newest())?;
+    let clock = Clock::start(start)?;
     let mut driver = Driver {
         scenario,
         network,
@@ -276,6 +330,8 @@ async fn one(
         readings: seen.readings.clone(),
         acknowledged: receipts.acknowledged,
         refused: receipts.refused,
+        liars: scenario.liars(),
+        stalls: clock.end(),
         end_ms: scenario.length_ms(),
     };
 

@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use conclave_sdk::{Client, ClientOptions, replace_file};
-use conclave_tests::chaos::Scenario;
+use conclave_tests::chaos::{Byzantine, Scenario};
 use conclave_types::{Genesis, RollupId};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::liars::{Liars, twin_name};
 use super::places::Places;
 use crate::devnet::directory::Directory;
 use crate::devnet::plan::{prover_name, rollup_name, validator_name};
-use crate::devnet::processes::{Ended, Launch, Processes};
+use crate::devnet::processes::{Ended, Launch, Processes, Spec};
 use crate::devnet::{is_ready, setup, spec};
 use crate::files::read_genesis;
 
@@ -35,6 +36,8 @@ const FAKETIME: [&str; 5] = [
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two looks.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
+/// Where the second instance of a twin keeps its data, in its validator's directory.
+const TWIN_DATA: &str = "twin-data";
 /// A prover's lowest price for a transaction, and what each further one asks more.
 const PRICE: u16 = 50;
 const PRICE_STEP: u16 = 10;
@@ -51,6 +54,7 @@ pub(super) struct Network<'a> {
     /// What the present scenario needs of its processes.
     payments_per_second: f64,
     deadline_ms: u64,
+    liars: Liars,
     /// Validators whose clock can be set.
     clocks: Vec<u16>,
     faketime: Option<PathBuf>,
@@ -73,6 +77,7 @@ impl<'a> Network<'a> {
             genesis,
             payments_per_second: 1.0,
             deadline_ms: 0,
+            liars: Liars::default(),
             clocks: Vec::new(),
             faketime: None,
         })
@@ -80,6 +85,12 @@ impl<'a> Network<'a> {
 
     pub(super) fn validators(&self) -> u16 {
         self.directory.plan().validators
+    }
+
+    /// Validators that never lie in the present scenario.
+    pub(super) fn honest(&self) -> Vec<u16> {
+        let all = 0..self.validators();
+        all.filter(|index| !self.liars.lies(*index)).collect()
     }
 
     pub(super) fn genesis(&self) -> &Arc<Genesis> {
@@ -115,7 +126,8 @@ impl<'a> Network<'a> {
             .chain(plan.rollup_ids().map(rollup_name))
             .chain((0..plan.provers).map(prover_name))
             .map(data);
-        for part in parts.chain([self.file("logs")]) {
+        let twin = self.directory.part(&validator_name(0), TWIN_DATA);
+        for part in parts.chain([twin, self.file("logs")]) {
             remove(&part, fs::remove_dir_all(&part))?;
         }
         let sequence = self.file("user.key.sequence");
@@ -125,6 +137,7 @@ impl<'a> Network<'a> {
 
         self.payments_per_second = scenario.payments_per_second;
         self.deadline_ms = scenario.deadline_ms;
+        self.liars = Liars::new(scenario)?;
         self.clocks = match scenario.clocks() {
             Some(clocks) => clocks,
             None => (0..plan.validators).collect(),
@@ -139,24 +152,39 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
-    /// Starts a validator, by itself or again.
+    /// Starts a validator, by itself or again; twice if it is a twin.
     pub(super) fn start_validator(&mut self, index: u16) -> anyhow::Result<()> {
+        let spec = self.validator(index, index)?;
+        self.processes.start(&spec)?;
+        if self.liars.has_twin(index) {
+            let mut spec = self.validator(index, self.places.twin())?;
+            let data = self.directory.part(&validator_name(index), TWIN_DATA);
+            spec.args
+                .extend(["--set".into(), format!("data=\"{}\"", data.display())]);
+            spec.name = twin_name(index);
+            self.processes.start(&spec)?;
+        }
+        Ok(())
+    }
+
+    /// How a validator is started at a place.
+    fn validator(&self, index: u16, place: u16) -> anyhow::Result<Spec> {
         let mut spec = spec(self.directory, &validator_name(index), "node");
         let mut set = |key: &str, value: String| {
             spec.args.extend(["--set".into(), format!("{key}={value}")]);
         };
-        set("listen", format!("\"{}\"", self.places.peer(index)));
-        set("api", format!("\"{}\"", self.places.api(index)));
+        set("listen", format!("\"{}\"", self.places.peer(place)));
+        set("api", format!("\"{}\"", self.places.api(place)));
         // The lower of two dials the higher one, at the relay; the other way nobody dials, and the
         // address given is one at which nobody is.
         for other in (0..self.validators()).filter(|other| *other != index) {
-            let at = self.places.front(index, other);
+            let at = self.places.front(place, other);
             set(
                 &format!("peers.{}", validator_name(other)),
                 format!("\"{at}\""),
             );
         }
-        spec.launch = self.places.launch(index);
+        spec.launch = self.places.launch(place);
         if self.clocks.contains(&index) {
             let library = self.faketime.as_ref().ok_or_else(no_faketime)?;
             let variables = [
@@ -173,13 +201,28 @@ impl<'a> Network<'a> {
             let variables = variables.map(|(name, value)| (name.to_owned(), value));
             spec.launch.environment.extend(variables);
         }
-        self.processes.start(&spec)
+        self.liars.bend(index, &mut spec);
+        Ok(spec)
+    }
+
+    /// Starts a validator anew as one that lies.
+    pub(super) async fn corrupt(&mut self, one: &Byzantine) -> anyhow::Result<()> {
+        self.liars.begin(one);
+        self.end_liar(one.validator).await;
+        self.start_validator(one.validator)
+    }
+
+    /// Starts a validator that lied anew as an honest one.
+    pub(super) async fn reform(&mut self, index: u16) -> anyhow::Result<()> {
+        self.liars.end(index);
+        self.end_liar(index).await;
+        self.start_validator(index)
     }
 
     /// Starts the payments rollup's node.
     pub(super) fn start_rollup(&mut self) -> anyhow::Result<()> {
         let settings = [
-            format!("nodes={}", list(&self.places.urls(1))),
+            format!("nodes={}", list(&self.urls(1))),
             format!("registration.range_transactions={RANGE_TRANSACTIONS}"),
             format!("registration.range_age_ms={RANGE_AGE_MS}"),
             format!("registration.deadline_ms={}", self.deadline_ms),
@@ -188,14 +231,19 @@ impl<'a> Network<'a> {
         self.start_member(&rollup_name(1), "rollup", &settings)
     }
 
+    /// The APIs of those that never lie, one of them first: clients choose whom they ask.
+    pub(super) fn urls(&self, first: u16) -> Vec<String> {
+        let honest = self.honest();
+        let from = usize::from(first) % honest.len().max(1);
+        let order = honest.iter().cycle().skip(from).take(honest.len());
+        order.map(|index| self.places.url(*index)).collect()
+    }
+
     /// Starts a prover; the first is the cheapest.
     pub(super) fn start_prover(&mut self, index: u16) -> anyhow::Result<()> {
         let price = PRICE + PRICE_STEP * index;
         let settings = [
-            format!(
-                "nodes={}",
-                list(&self.places.urls(index % self.validators()))
-            ),
+            format!("nodes={}", list(&self.urls(index))),
             format!("strategy={{ kind = \"fixed\", price = {price} }}"),
             "slots=4".into(),
         ];
@@ -299,12 +347,14 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Starts all validators and waits until they are ready.
+    /// Starts all validators and waits until the honest ones are ready.
     pub(super) async fn start_validators(&mut self) -> anyhow::Result<()> {
         for index in 0..self.validators() {
             self.start_validator(index)?;
         }
-        let waits: Vec<_> = (0..self.validators())
+        let waits: Vec<_> = self
+            .honest()
+            .into_iter()
             .map(|index| self.ready(index))
             .collect();
         let ready = timeout(PATIENCE, futures::future::join_all(waits));
@@ -313,14 +363,41 @@ impl<'a> Network<'a> {
                 Ok(_) => Ok(()),
                 Err(_) => bail!("[CV-CLI-126] the validators did not connect within {PATIENCE:?}; look into {}", self.directory.file("logs").display()),
             },
-            ended = self.processes.next_end() => Err(self.processes.describe(&ended)),
+            error = self.died() => Err(error),
         }
     }
 
-    /// The next process that ends by itself, which none should.
+    /// Waits until the first payment is ordered, so that there is something to settle whatever
+    /// happens next: a busy machine derives the wallets' keys for a while.
+    pub(super) async fn await_payments(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        for index in self.honest().into_iter().take(1) {
+            let client = self.client(index, PATIENCE)?;
+            while client
+                .rollup(PAYMENTS)
+                .await
+                .map_or(0, |view| view.ordered_index)
+                == 0
+            {
+                ensure!(
+                    Instant::now() < deadline,
+                    "[CV-CLI-142] no payment was ordered within {PATIENCE:?}; look into {}",
+                    self.directory.file("logs").display()
+                );
+                sleep(LOOK).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next process that ends by itself, which none should but one that lies.
     pub(super) async fn died(&mut self) -> anyhow::Error {
-        let ended: Ended = self.processes.next_end().await;
-        self.processes.describe(&ended)
+        loop {
+            let ended: Ended = self.processes.next_end().await;
+            if !self.liars.runs_as(&ended.name) {
+                return self.processes.describe(&ended);
+            }
+        }
     }
 
     /// The prover behind each account.
@@ -336,9 +413,20 @@ impl<'a> Network<'a> {
 
     /// Stops everything that still runs; returns what did not stop as it should.
     pub(super) async fn end(&mut self) -> Vec<String> {
+        for index in 0..self.validators() {
+            if self.liars.lies(index) {
+                self.end_liar(index).await;
+            }
+        }
         self.processes
             .stop(&["prover-", "rollup-", "validator-"])
             .await
+    }
+
+    /// How somebody who lies would stop is of no interest.
+    async fn end_liar(&mut self, index: u16) {
+        self.processes.kill(&twin_name(index)).await;
+        self.processes.kill(&validator_name(index)).await;
     }
 }
 

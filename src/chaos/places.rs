@@ -14,21 +14,26 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
+use conclave_tests::chaos::VALIDATORS_MAX;
+
 use crate::devnet::plan::Plan;
 use crate::devnet::processes::Launch;
 
 /// Relay ports start this far above the base port, after the devnet's own.
 const RELAY_OFFSET: u16 = 300;
-/// Ports of one validator's links; also the most validators there can be.
-pub(super) const LINKS: u16 = 10;
-/// Networks of 198.18.0.0/15 (RFC 2544, for tests of networks) that one run uses.
-const NETWORKS: u16 = 10;
+/// Ports of one validator's links: the most validators there can be, and one that runs twice.
+const LINKS: u16 = VALIDATORS_MAX + 1;
+/// Ports of one run.
+const PORTS: u16 = RELAY_OFFSET + LINKS * LINKS;
+
+/// 198.18.0.0/15 (RFC 2544, for tests of networks), of which each place takes four addresses.
+const NETWORKS: u32 = 198 << 24 | 18 << 16;
 
 /// The addresses of one run.
 #[derive(Debug)]
 pub(super) struct Places {
     plan: Plan,
-    /// Empty on loopback.
+    /// By validator, and one more place if a validator runs twice; empty on loopback.
     namespaces: Vec<Namespace>,
 }
 
@@ -50,10 +55,11 @@ impl Places {
         }
     }
 
-    /// Makes a namespace for each validator. Needs root and `ip`.
-    pub(super) fn isolated(plan: Plan) -> anyhow::Result<Self> {
+    /// Makes a namespace for each validator, and one more for the second instance of a twin. Needs
+    /// root and `ip`.
+    pub(super) fn isolated(plan: Plan, twin: bool) -> anyhow::Result<Self> {
         let mut places = Self::loopback(plan);
-        for index in 0..plan.validators {
+        for index in 0..plan.validators + u16::from(twin) {
             places.namespaces.push(Namespace::create(&plan, index)?);
         }
         places.check()?;
@@ -103,17 +109,14 @@ impl Places {
         (self.inner(index), self.plan.api(index).port()).into()
     }
 
+    /// The place of a twin's second instance.
+    pub(super) fn twin(&self) -> u16 {
+        self.plan.validators
+    }
+
     /// The base URL of a validator's API.
     pub(super) fn url(&self, index: u16) -> String {
         format!("http://{}", self.api(index))
-    }
-
-    /// The base URLs of all, one of them first.
-    pub(super) fn urls(&self, first: u16) -> Vec<String> {
-        let count = self.plan.validators;
-        (0..count)
-            .map(|step| self.url((first + step) % count))
-            .collect()
     }
 
     /// Where the relay takes what `from` sends to `to`.
@@ -146,10 +149,9 @@ impl Namespace {
     fn create(plan: &Plan, index: u16) -> anyhow::Result<Self> {
         let name = format!("cvchaos{}-{index}", plan.base_port);
         let (near, far) = (format!("cv{}-{index}", plan.base_port), "conclave0");
-        // Two runs have different base ports, 300 apart at least, and so different networks.
-        let network = (plan.base_port / RELAY_OFFSET * NETWORKS + index) % (256 * 2);
-        let octets =
-            |last| Ipv4Addr::new(198, 18 + (network / 256) as u8, (network % 256) as u8, last);
+        // Two runs have base ports that are PORTS apart at least, and so different networks.
+        let network = u32::from(plan.base_port / PORTS * LINKS + index);
+        let octets = |last| Ipv4Addr::from(NETWORKS + 4 * network + last);
         // One that an earlier run left behind when it was killed; an error means there is none.
         let _ = ip(&["netns", "del", &name]);
         ip(&["netns", "add", &name])?;
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn every_link_has_a_place_of_its_own() {
         let plan = Plan {
-            validators: 10,
+            validators: VALIDATORS_MAX,
             rollups: 1,
             provers: 1,
             base_port: 25_000,
@@ -215,9 +217,16 @@ mod tests {
         let mut taken = BTreeSet::new();
         for from in 0..plan.validators {
             assert!(taken.insert(places.peer(from)) && taken.insert(places.api(from)));
-            for to in (0..plan.validators).filter(|to| *to != from) {
+        }
+        for from in 0..=places.twin() {
+            for to in (0..=places.twin()).filter(|to| *to != from) {
                 assert!(taken.insert(places.front(from, to)), "{from} to {to}");
             }
         }
+        assert!(
+            taken.insert(places.peer(places.twin())) && taken.insert(places.api(places.twin()))
+        );
+        let ports = taken.iter().map(|place| place.port());
+        assert!(ports.max() < Some(plan.base_port + PORTS));
     }
 }

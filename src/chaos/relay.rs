@@ -35,13 +35,18 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Opens all links.
-    pub(super) async fn start(places: &Places, validators: u16, seed: u64) -> anyhow::Result<Self> {
+    /// Opens all links; those of a twin's second instance too, which dials all but its first.
+    pub(super) async fn start(
+        places: &Places,
+        (validators, twin): (u16, bool),
+        seed: u64,
+    ) -> anyhow::Result<Self> {
         let start = Instant::now();
         let mut links = BTreeMap::new();
         let mut tasks = JoinSet::new();
-        for low in 0..validators {
-            for high in low + 1..validators {
+        let twin = twin.then(|| (places.twin(), 1));
+        for (low, first) in (0..validators).map(|low| (low, low + 1)).chain(twin) {
+            for high in first..validators {
                 let front = Arc::new(bind(places.front(low, high)).await?);
                 let back = Arc::new(bind(places.back(high)).await?);
                 for (from, to, source, target) in

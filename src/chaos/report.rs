@@ -8,9 +8,8 @@ use conclave_tests::chaos::{History, Outcome, picture};
 use serde::Serialize;
 
 /// What the scenarios ran on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Setting {
-    pub(super) validators: u16,
     pub(super) view_timeout_ms: u64,
     /// After each fault began or ended.
     pub(super) allowance_ms: u64,
@@ -36,13 +35,18 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(folder: &Path, setting: Setting) -> anyhow::Result<Self> {
+    pub(super) fn new(folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| denied(folder))?;
         Ok(Self {
             folder: folder.into(),
-            setting,
+            setting: Setting::default(),
             outcomes: Vec::new(),
         })
+    }
+
+    /// Says what the next scenarios run on, the same for all.
+    pub(super) fn set(&mut self, setting: Setting) {
+        self.setting = setting;
     }
 
     /// The folder of one scenario's logs.
@@ -81,7 +85,6 @@ impl Report {
 
     fn text(&self) -> String {
         let Setting {
-            validators,
             view_timeout_ms,
             allowance_ms,
             isolated,
@@ -89,7 +92,7 @@ impl Report {
         } = self.setting;
         let mut lines = vec![
             format!(
-                "{validators} validators as processes, {}; {} build; timeout {view_timeout_ms} ms, recovery allowance {allowance_ms} ms",
+                "validators as processes, {}; {} build; timeout {view_timeout_ms} ms, recovery allowance {allowance_ms} ms",
                 match isolated {
                     true => "each in a network namespace whose only link leads to the relay",
                     false => "on loopback, with the relay between them: not isolated in namespaces",
@@ -104,7 +107,25 @@ impl Report {
         }
         for outcome in &self.outcomes {
             lines.push(String::new());
-            lines.push(format!("{}: {}", outcome.name, outcome.about));
+            lines.push(format!(
+                "{}, {} validators: {}",
+                outcome.name, outcome.validators, outcome.about
+            ));
+            if outcome.stall_ms_max > 0 {
+                lines.push(format!(
+                    "  the machine itself stood still for {} ms at most; {} windows are not judged for that",
+                    outcome.stall_ms_max, outcome.windows_starved
+                ));
+            }
+            for liar in &outcome.byzantine {
+                lines.push(format!("  {liar}"));
+            }
+            if !outcome.forfeited.is_empty() {
+                lines.push(format!(
+                    "  bonds forfeited: validators {:?}",
+                    outcome.forfeited
+                ));
+            }
             for fault in &outcome.fault_list {
                 lines.push(format!(
                     "  {} to {}: {}; cost {} at its beginning, {} at its end",

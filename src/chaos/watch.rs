@@ -41,7 +41,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches every validator. `newest` names an envelope to ask after.
+    /// Watches every honest validator. `newest` names an envelope to ask after.
     pub(super) fn start(
         network: &Network<'_>,
         start: Instant,
@@ -51,7 +51,7 @@ impl Watch {
         let newest = Arc::new(newest);
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        for validator in 0..network.validators() {
+        for validator in network.honest() {
             let observer = Observer {
                 validator,
                 client: network.client(validator, HEIGHT_PATIENCE)?,

@@ -39,6 +39,8 @@ pub(crate) struct Spec {
 /// How a process is started, beside its arguments.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Launch {
+    /// Another program than this binary.
+    pub(crate) program: Option<PathBuf>,
     /// A program and its arguments that replaces itself by the process, such as `ip netns exec`.
     pub(crate) through: Vec<String>,
     /// Variables of its environment.
@@ -104,13 +106,14 @@ impl Processes {
                 File::create(&path)?
             }
         };
+        let binary = spec.launch.program.as_ref().unwrap_or(&self.binary);
         let mut command = match spec.launch.through.split_first() {
             Some((program, args)) => {
                 let mut command = Command::new(program);
-                command.args(args).arg(&self.binary);
+                command.args(args).arg(binary);
                 command
             }
-            None => Command::new(&self.binary),
+            None => Command::new(binary),
         };
         command
             .args(["--log", &self.log_filter, "--exit-with-parent"])

@@ -197,7 +197,10 @@ impl Engine {
             self.send_timeout(&timeout);
         }
         let longest = self.pacemaker.longest();
-        if self.pacemaker.timeout.due(self.now, longest)
+        // Without back-off: after a partition nothing moves the view until a quorum's timeouts have
+        // met, so this is how long a healed network stands still.
+        let often = self.pacemaker.resend_first();
+        if self.pacemaker.timeout.due(self.now, often)
             && !self.broken.off(Broken::Rule6Resend)
             && let Some(timeout) = self.safety.state().timeout.clone()
         {

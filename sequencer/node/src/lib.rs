@@ -18,6 +18,7 @@ mod begin;
 mod catchup;
 pub mod ceremony;
 mod committees;
+mod conduct;
 mod contents;
 mod describe;
 mod dispersal;
@@ -45,6 +46,8 @@ pub mod transport;
 mod vault;
 mod workers;
 
+#[cfg(feature = "conduct")]
+pub use conduct::Bend;
 pub use epochs::{
     EngineFactory, IN_DOUBT, Resumed, SetupOf, Stored, Succession, replayed, resume, serving,
 };

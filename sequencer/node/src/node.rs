@@ -22,6 +22,9 @@ use tokio::sync::{mpsc, watch};
 use crate::backend::Progress;
 use crate::begin::{self, Beginning};
 use crate::committees::Committees;
+#[cfg(feature = "conduct")]
+use crate::conduct::Bend;
+use crate::conduct::Conduct;
 use crate::contents::StoredContents;
 use crate::epochs::{self, EngineFactory, SetupOf, Succession};
 use crate::handle::NodeHandle;
@@ -147,6 +150,22 @@ pub struct Node {
 impl Node {
     /// Starts everything; on an error nothing is left running.
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
+        Self::start_as(config, Conduct::default()).await
+    }
+
+    /// Starts a validator that lies: `bend` is between its replica and the outside, and it may
+    /// leave requests of peers unanswered.
+    #[cfg(feature = "conduct")]
+    pub async fn start_bent(
+        config: NodeConfig,
+        bend: Bend,
+        serves: bool,
+    ) -> Result<Self, NodeError> {
+        let (bend, mute) = (Some(bend), !serves);
+        Self::start_as(config, Conduct { bend, mute }).await
+    }
+
+    async fn start_as(config: NodeConfig, conduct: Conduct) -> Result<Self, NodeError> {
         let genesis = config.genesis;
         let committee = Committee::from_genesis(&genesis)?;
         let key = config.keys.transport.transport_key();
@@ -255,13 +274,14 @@ impl Node {
         let keys = (config.keys.transport, config.keys.account);
         let (stop_core, stop_signal) = bounded(1);
         let (end, ended) = tokio::sync::oneshot::channel();
+        let serves = conduct.serves();
         let spawned = {
             let shell = shell.clone();
             thread::Builder::new()
                 .name("conclave-core".into())
                 .spawn(move || {
                     if let Some(recovered) = beginning.finish(&shell, &stop_signal) {
-                        match core(&shell, keys, recovered, clock) {
+                        match core(&shell, keys, recovered, (clock, conduct)) {
                             Ok(run) => run(&shell, &inner, &outer, &stop_signal),
                             Err(reason) => {
                                 shell.stop(reason);
@@ -275,7 +295,7 @@ impl Node {
                 })
         };
         let core = spawned.map_err(thread_error)?;
-        receive(&shell, transport_events, &ingress).map_err(thread_error)?;
+        receive(&shell, transport_events, &ingress, serves).map_err(thread_error)?;
         {
             let stop = shell.stop.clone();
             tokio::spawn(async move {
@@ -422,7 +442,7 @@ fn core(
     shell: &Arc<Shell>,
     (transport_key, account_key): (EdSecret, Option<EdSecret>),
     recovered: recovery::Recovered,
-    clock: Clock,
+    (clock, mut conduct): (Clock, Conduct),
 ) -> Result<
     impl FnOnce(&Arc<Shell>, &Receiver<Event>, &Receiver<Event>, &Receiver<()>) + use<>,
     String,
@@ -470,7 +490,7 @@ fn core(
               stop: &Receiver<()>| {
             let mut wake = None;
             let mut step = |replica: &mut Replica, event: Event| {
-                for effect in replica.handle(clock.now(), event) {
+                for effect in conduct.handle(replica, clock.now(), event) {
                     match effect {
                         Effect::WakeAt(at) => wake = Some(clock.until(at)),
                         effect => shell.perform(effect),
@@ -550,6 +570,7 @@ fn receive(
     shell: &Arc<Shell>,
     events: TransportEvents,
     ingress: &Sender<Event>,
+    serves: bool,
 ) -> std::io::Result<()> {
     let TransportEvents {
         consensus,
@@ -568,7 +589,7 @@ fn receive(
             .name(name.into())
             .spawn(move || receive_class(&shell, receiver, &ingress))?;
     }
-    tokio::spawn(answer_requests(shell.clone(), requests));
+    tokio::spawn(answer_requests(shell.clone(), requests, serves));
     tokio::spawn(watch_peers(peers));
     Ok(())
 }
@@ -604,9 +625,16 @@ fn receive_class(
     }
 }
 
-async fn answer_requests(shell: Arc<Shell>, mut requests: mpsc::Receiver<IncomingRequest>) {
+async fn answer_requests(
+    shell: Arc<Shell>,
+    mut requests: mpsc::Receiver<IncomingRequest>,
+    serves: bool,
+) {
     let permits = Arc::new(tokio::sync::Semaphore::new(REQUESTS_AT_ONCE));
     while let Some(request) = requests.recv().await {
+        if !serves {
+            continue;
+        }
         let Ok(permit) = permits.clone().acquire_owned().await else {
             return;
         };

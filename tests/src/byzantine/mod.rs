@@ -1,7 +1,7 @@
 //! Members of the committee that lie. Each is an honest replica with an actor around it, which
 //! bends what goes in and what comes out at the boundary of events and effects, with the member's
-//! keys for signing lies. Nothing in here knows of the simulator, so the same actors can stand
-//! between a real replica and its shell.
+//! keys for signing lies. Nothing in here knows of the simulator: the same actors stand between a
+//! real replica and its shell in the program `conclave-byzantine`, which `conclave chaos` runs.
 //!
 //! ```text
 //!           sees                        sends
@@ -18,6 +18,7 @@ mod false_coder;
 mod flooder;
 mod forge;
 mod garbage;
+mod liar;
 mod selective_sender;
 mod share_withholder;
 mod slow_drip;
@@ -26,11 +27,26 @@ mod time_jumper;
 mod vote_withholder;
 mod wrong_openings;
 
+use std::fmt;
+use std::str::FromStr;
+
 use conclave_crypto::{Committee, EdSecret, Signatures};
 use conclave_node::{Effect, Event, PeerMessage};
 use conclave_types::{ChainId, Signers, ValidatorIndex};
 use rand::Rng;
 use rand_chacha::ChaCha20Rng;
+
+pub use self::liar::Liar;
+
+/// A word that names no way to lie.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "[CV-CHAOS-006] {word:?} names no conduct; use one of {}",
+    Lie::names()
+)]
+pub struct UnknownLie {
+    word: String,
+}
 
 /// The ways to lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +106,41 @@ impl Lie {
         Self::Censor,
     ];
 
+    /// As in a scenario file; the actor's file is named so too.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Equivocator => "equivocator",
+            Self::DoubleVoter => "double-voter",
+            Self::VoteWithholder => "vote-withholder",
+            Self::StaleProposer => "stale-proposer",
+            Self::Twin => "twin",
+            Self::SelectiveSender => "selective-sender",
+            Self::AvailabilityLiar => "availability-liar",
+            Self::FalseCoder => "false-coder",
+            Self::ShareWithholder => "share-withholder",
+            Self::BadShares => "bad-shares",
+            Self::WrongOpenings => "wrong-openings",
+            Self::Flooder => "flooder",
+            Self::SlowDrip => "slow-drip",
+            Self::Garbage => "garbage",
+            Self::TimeJumper => "time-jumper",
+            Self::Censor => "censor",
+        }
+    }
+
+    /// Whether a few seconds of it under load leave evidence that anyone can verify. The others
+    /// may, as when a twin votes twice, or need not.
+    pub const fn leaves_evidence(self) -> bool {
+        matches!(
+            self,
+            Self::Equivocator | Self::DoubleVoter | Self::FalseCoder
+        )
+    }
+
+    fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
     fn actor(self, random: &mut ChaCha20Rng) -> Option<Box<dyn Actor>> {
         Some(match self {
             Self::Equivocator => Box::<equivocator::Equivocator>::default(),
@@ -110,6 +161,21 @@ impl Lie {
             Self::TimeJumper => Box::<time_jumper::TimeJumper>::default(),
             Self::Censor => Box::new(censor::Censor::new(random)),
         })
+    }
+}
+
+impl FromStr for Lie {
+    type Err = UnknownLie;
+
+    fn from_str(word: &str) -> Result<Self, UnknownLie> {
+        let found = Self::ALL.into_iter().find(|lie| lie.name() == word);
+        found.ok_or_else(|| UnknownLie { word: word.into() })
+    }
+}
+
+impl fmt::Display for Lie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -8,7 +8,13 @@ macro_rules! scenarios {
 }
 
 /// What continuous integration runs, as `conclave chaos ci`.
-pub const SHORT: [&str; 3] = ["leader-kill", "lossy", "sigstop"];
+pub const SHORT: [&str; 5] = [
+    "leader-kill",
+    "lossy",
+    "sigstop",
+    "even-partition",
+    "byzantine",
+];
 
 /// All built-in scenarios, by name, with their files.
 pub fn builtin() -> &'static [(&'static str, &'static str)] {
@@ -27,5 +33,13 @@ pub fn builtin() -> &'static [(&'static str, &'static str)] {
         "prover-crash",
         "prover-silent",
         "rollup-crash",
+        "kill-under-load",
+        "byzantine",
+        "byzantine-votes",
+        "byzantine-contents",
+        "byzantine-talk",
+        "twin",
+        "seven",
+        "sixteen",
     ]
 }

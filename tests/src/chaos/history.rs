@@ -51,6 +51,14 @@ pub struct Acknowledged {
     pub at_ms: u64,
 }
 
+/// A span in which the machine kept a thread that only sleeps from waking up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stall {
+    /// When it should have woken up, and when it did.
+    pub from_ms: u64,
+    pub to_ms: u64,
+}
+
 /// One run.
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -59,6 +67,10 @@ pub struct History {
     pub acknowledged: Vec<Acknowledged>,
     /// Submissions that were refused or got no answer; nobody owes anything for them.
     pub refused: u64,
+    /// Validators that lie at some time. Nothing is expected of them.
+    pub liars: Vec<u16>,
+    /// In the order of time.
+    pub stalls: Vec<Stall>,
     /// When the load ended.
     pub end_ms: u64,
 }
@@ -71,6 +83,8 @@ pub struct Change {
     pub down: Vec<u16>,
     /// Directed links that are cut, each once.
     pub cut: Vec<(u16, u16)>,
+    /// Validators that lie: they may take part or not, whatever is cut.
+    pub liars: Vec<u16>,
 }
 
 impl History {
@@ -87,6 +101,17 @@ impl History {
             }
         }
         commits
+    }
+
+    /// How many milliseconds of a span the machine stood still.
+    pub fn stalled_ms(&self, from_ms: u64, to_ms: u64) -> u64 {
+        let within = |stall: &Stall| {
+            stall
+                .to_ms
+                .min(to_ms)
+                .saturating_sub(stall.from_ms.max(from_ms))
+        };
+        self.stalls.iter().map(within).sum()
     }
 
     /// Every moment at which a fault began or ended, with what is missing from then on. The first
@@ -115,15 +140,34 @@ impl History {
         down.dedup();
         cut.sort_unstable();
         cut.dedup();
-        Change { at_ms, down, cut }
+        Change {
+            at_ms,
+            down,
+            cut,
+            liars: self.liars.clone(),
+        }
     }
 }
 
 impl Change {
-    /// Whether so many of the validators are up and all connected to each other, both ways.
+    /// Whether so many of the validators that can be relied on are up and all connected to each
+    /// other, both ways: then blocks must become final.
     pub fn has_quorum(&self, validators: u16, quorum: u16) -> bool {
-        let is_up = |index: &u16| !self.down.contains(index);
-        let up: Vec<u16> = (0..validators).filter(is_up).collect();
+        let is_up = |index: &u16| !self.down.contains(index) && !self.liars.contains(index);
+        self.is_connected(&(0..validators).filter(is_up).collect::<Vec<_>>(), quorum)
+    }
+
+    /// Whether so many may be, with those that lie taken to be connected to everybody: otherwise
+    /// nothing can become final.
+    pub fn may_have_quorum(&self, validators: u16, quorum: u16) -> bool {
+        let is_up = |index: &u16| !self.down.contains(index) && !self.liars.contains(index);
+        let liars = self.liars.iter().filter(|index| !self.down.contains(index));
+        let honest = quorum.saturating_sub(liars.count() as u16);
+        self.is_connected(&(0..validators).filter(is_up).collect::<Vec<_>>(), honest)
+    }
+
+    /// Whether so many of these are all connected to each other.
+    fn is_connected(&self, up: &[u16], wanted: u16) -> bool {
         (0_u32..1 << up.len()).any(|subset| {
             let members: Vec<u16> = up
                 .iter()
@@ -131,7 +175,7 @@ impl Change {
                 .filter(|(bit, _)| subset >> bit & 1 == 1)
                 .map(|(_, index)| *index)
                 .collect();
-            members.len() >= usize::from(quorum)
+            members.len() >= usize::from(wanted)
                 && !self
                     .cut
                     .iter()

@@ -10,6 +10,7 @@
 //! The driver is in the command line, since it starts processes. Checkers know only what anybody
 //! outside can ask a validator, and what the driver did.
 
+mod bonds;
 mod builtin;
 mod contents;
 mod history;
@@ -24,13 +25,14 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
+pub use bonds::Bonds;
 pub use builtin::{SHORT, builtin};
 pub use contents::{Contents, Delivered, Finding};
-pub use history::{Acknowledged, Change, FaultId, FaultRecord, History, Impact, Reading};
+pub use history::{Acknowledged, Change, FaultId, FaultRecord, History, Impact, Reading, Stall};
 pub use link::{Condition, Link};
 pub use outcome::{Ending, FaultOutcome, Outcome, judge};
 pub use picture::picture;
 pub use pieces::{LinkPattern, ScenarioError, Target};
-pub use scenario::{Fault, FaultKind, Scenario, Weather};
+pub use scenario::{Byzantine, Fault, FaultKind, Scenario, VALIDATORS_MAX, Weather};
 pub use schedule::{Moment, Step, schedule};
 pub use windows::{Committee, Windows, windows};

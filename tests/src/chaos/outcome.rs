@@ -5,10 +5,14 @@ use std::fmt::Write as _;
 use conclave_sdk::api::{RollupView, TotalsView};
 use serde::Serialize;
 
+use super::bonds::{Bonds, accountability, liars};
 use super::contents::{Contents, Finding};
 use super::history::History;
 use super::scenario::Scenario;
-use super::windows::{Committee, Windows, has_quorum_at, recovery_ms, windows};
+use super::windows::{Committee, Windows, has_quorum_at, is_starved, recovery_ms, windows};
+
+/// Windows that the machine may spoil: one of so many.
+const STARVED_PART: u64 = 10;
 
 /// What was found once everything had come to rest.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +25,10 @@ pub struct Ending {
     pub rollups: Vec<(u16, RollupView)>,
     /// Settled ranges whose proofs were verified from the genesis.
     pub settled: u64,
+    /// What each validator put up at the genesis.
+    pub bond: u64,
+    /// The validators' bonds at each validator.
+    pub bonds: Vec<Bonds>,
     /// What did not come to rest in time or did not verify, by invariant.
     pub trouble: Vec<(&'static str, String)>,
 }
@@ -41,6 +49,7 @@ pub struct FaultOutcome {
 pub struct Outcome {
     pub name: String,
     pub about: String,
+    pub validators: u16,
     /// How many faults there were.
     pub faults: usize,
     pub seconds: u64,
@@ -48,6 +57,10 @@ pub struct Outcome {
     /// those of them in which a block became final.
     pub windows_with_progress: u64,
     pub windows_expected: u64,
+    /// Windows beside those that are not judged, since the machine itself stood still.
+    pub windows_starved: u64,
+    /// The longest stall of the machine.
+    pub stall_ms_max: u64,
     /// The longest time without a final block while a quorum was up and connected.
     pub longest_pause_ms: u64,
     /// The most that the beginning or the end of any fault cost.
@@ -64,6 +77,10 @@ pub struct Outcome {
     pub settled: u64,
     /// Final blocks, each verified by its certificate.
     pub blocks: u64,
+    /// Who lied, and how.
+    pub byzantine: Vec<String>,
+    /// Validators whose bond is forfeited.
+    pub forfeited: Vec<u16>,
     /// Every checker held.
     pub held: bool,
     pub findings: Vec<String>,
@@ -74,10 +91,12 @@ pub struct Outcome {
 
 impl Outcome {
     /// A run that could not be finished.
-    pub fn failed(scenario: &Scenario, history: &History, reason: &str) -> Self {
+    pub fn failed(scenario: &Scenario, validators: u16, history: &History, reason: &str) -> Self {
         Self {
             name: scenario.name.clone(),
             about: scenario.about.clone(),
+            validators,
+            byzantine: liars(scenario),
             faults: history.faults.len(),
             acknowledged: history.acknowledged.len() as u64,
             findings: vec![live(reason.into()).to_string()],
@@ -123,8 +142,10 @@ pub fn judge(
                 None => {}
             }
         }
+        let judged =
+            |cost: &u64| !is_starved(history, fault.began_ms, fault.began_ms + cost, committee);
         if fault.impact.killed_leader {
-            leader_cost_ms_max = leader_cost_ms_max.max(begin.flatten());
+            leader_cost_ms_max = leader_cost_ms_max.max(begin.flatten().filter(judged));
         }
         if fault.ended_ms.is_none() {
             findings.push(live(format!("{} never ended", fault.what)));
@@ -142,16 +163,30 @@ pub fn judge(
     findings.extend(found);
     findings.extend(money(ending));
     findings.extend(settlement(ending));
+    findings.extend(accountability(scenario, ending, committee.validators));
+    if scenario.payments_per_second > 0.0 && ending.settled == 0 {
+        findings.push(Finding {
+            invariant: "settlement",
+            text: "nothing was settled".into(),
+        });
+    }
     if history.acknowledged.is_empty() {
         findings.push(live("no envelope was acknowledged".into()));
     }
+    let stalls = history
+        .stalls
+        .iter()
+        .map(|stall| stall.to_ms - stall.from_ms);
     Outcome {
         name: scenario.name.clone(),
         about: scenario.about.clone(),
+        validators: committee.validators,
         faults: history.faults.len(),
         seconds: history.end_ms / 1000,
         windows_with_progress: windows.with_progress,
         windows_expected: windows.expected,
+        windows_starved: windows.starved,
+        stall_ms_max: stalls.max().unwrap_or(0),
         longest_pause_ms: windows.longest_pause_ms,
         recovery_ms_max,
         leader_cost_ms_max,
@@ -161,6 +196,11 @@ pub fn judge(
         opened_early: contents.opened_early(),
         settled: ending.settled,
         blocks: contents.blocks() as u64,
+        byzantine: liars(scenario),
+        forfeited: ending
+            .bonds
+            .first()
+            .map_or(Vec::new(), |bonds| bonds.forfeited.clone()),
         held: findings.is_empty() && lost == 0 && contents.opened_early() == 0,
         findings: findings.iter().map(ToString::to_string).collect(),
         fault_list,
@@ -179,6 +219,13 @@ fn liveness(scenario: &Scenario, windows: &Windows, leader_cost: Option<u64>) ->
         findings.push(live(format!(
             "{with} of {expected} windows had progress, wanted {} %; without: those from {:?} ms on",
             scenario.progress_percent_min, windows.without_ms
+        )));
+    }
+    if windows.starved * STARVED_PART > windows.starved + expected {
+        findings.push(live(format!(
+            "the machine stood still in {} windows of {}: it is too busy to judge anything on it",
+            windows.starved,
+            windows.starved + expected
         )));
     }
     if let Some(cost) = leader_cost.filter(|cost| *cost >= scenario.leader_cost_ms_max) {

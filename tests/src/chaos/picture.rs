@@ -16,9 +16,9 @@ const GAP: f64 = 40.0;
 /// Blocks are counted in steps of this.
 const STEP_MS: u64 = 250;
 /// A colour for each validator.
-const COLOURS: [&str; 10] = [
+const COLOURS: [&str; 16] = [
     "#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad", "#d68910", "#117a65", "#7b241c", "#5d6d7e",
-    "#b7950b", "#6c3483",
+    "#b7950b", "#6c3483", "#16a085", "#e74c3c", "#2c3e50", "#a04000", "#7d3c98", "#229954",
 ];
 
 /// Draws a run as SVG.

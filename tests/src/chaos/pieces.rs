@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::byzantine::UnknownLie;
+
 /// A scenario file that cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScenarioError {
@@ -17,6 +19,14 @@ pub enum ScenarioError {
     /// A word that names no link.
     #[error("[CV-CHAOS-003] {word:?} names no link; write it as 0>1, 0-1 or 2>*")]
     Link { word: String },
+    /// A word that names no conduct.
+    #[error(transparent)]
+    Lie(#[from] UnknownLie),
+    /// Somebody who cannot lie so.
+    #[error(
+        "[CV-CHAOS-007] {word:?} cannot lie so; who lies is validator-I with one conduct or more, and a twin is validator-0, which dials all others"
+    )]
+    Liar { word: String },
     /// Something in it cannot be.
     #[error("[CV-CHAOS-004] fault {fault} of the scenario: {reason}; correct the file")]
     Fault { fault: usize, reason: &'static str },

@@ -4,13 +4,14 @@ use serde::Deserialize;
 
 use super::pieces::{LinkPattern, ScenarioError, Target};
 use super::schedule::schedule;
+use crate::byzantine::Lie;
 
 /// Seconds a scenario may take at most: an hour.
 const SECONDS_MAX: f64 = 3600.0;
 /// Faults of one scenario at most, repetitions counted.
 const FAULTS_MAX: usize = 1000;
-/// Validators that a file may speak of.
-const VALIDATORS_MAX: u16 = 10;
+/// The most validators that a scenario may have.
+pub const VALIDATORS_MAX: u16 = 16;
 
 /// A scenario: what happens to a network while a load flows.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +22,12 @@ pub struct Scenario {
     pub about: String,
     /// How long the load flows.
     pub seconds: f64,
-    /// Of the relay's randomness.
+    /// Of the relay's randomness, and that of members that lie.
     pub seed: u64,
+    /// Validators, where it needs another number than what is asked for.
+    pub validators: Option<u16>,
+    /// Validators that lie from the chain's first block on.
+    pub byzantine: Vec<Byzantine>,
     /// Envelopes a second that the load submits, in turn at all validators.
     pub envelopes_per_second: f64,
     /// Payments a second at the payments rollup.
@@ -36,6 +41,13 @@ pub struct Scenario {
     /// What a killed leader may cost.
     pub leader_cost_ms_max: u64,
     pub faults: Vec<Fault>,
+}
+
+/// A validator that lies, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Byzantine {
+    pub validator: u16,
+    pub lies: Vec<Lie>,
 }
 
 /// One fault or one row of them.
@@ -84,6 +96,8 @@ pub enum FaultKind {
     },
     /// Each sync of the validator's disk takes longer.
     SlowDisk { target: Target, sync_ms: u64 },
+    /// The validator is run by somebody who lies, and by an honest operator again at the end.
+    Byzantine(Byzantine),
 }
 
 /// What a bad link does to packets.
@@ -106,6 +120,9 @@ struct File {
     seconds: f64,
     #[serde(default = "one")]
     seed: u64,
+    validators: Option<u16>,
+    #[serde(default)]
+    byzantine: Vec<FileByzantine>,
     #[serde(default = "envelopes")]
     envelopes_per_second: f64,
     #[serde(default = "payments")]
@@ -141,6 +158,7 @@ struct FileFault {
     weather: Option<FileWeather>,
     clock: Option<FileClock>,
     slow_disk: Option<FileDisk>,
+    byzantine: Option<FileByzantine>,
 }
 
 #[derive(Deserialize)]
@@ -181,6 +199,21 @@ struct FileDisk {
     sync_ms: u64,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileByzantine {
+    who: String,
+    conduct: Words,
+}
+
+/// One word or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Words {
+    One(String),
+    All(Vec<String>),
+}
+
 const fn one() -> u64 {
     1
 }
@@ -214,11 +247,14 @@ impl Scenario {
         })?;
         let faults = file.faults.into_iter().enumerate();
         let faults = faults.map(|(index, fault)| fault.check(index + 1));
+        let byzantine = file.byzantine.into_iter().map(FileByzantine::check);
         let scenario = Self {
             name: name.into(),
             about: file.about,
             seconds: file.seconds,
             seed: file.seed,
+            validators: file.validators,
+            byzantine: byzantine.collect::<Result<_, _>>()?,
             envelopes_per_second: file.envelopes_per_second,
             payments_per_second: file.payments_per_second,
             provers: file.provers,
@@ -238,6 +274,9 @@ impl Scenario {
         };
         if !(1.0..=SECONDS_MAX).contains(&self.seconds) {
             return refuse("seconds must be between 1 and 3600");
+        }
+        if self.validators.is_some_and(|count| count > VALIDATORS_MAX) {
+            return refuse("validators must be 4, 7, 10, 13 or 16");
         }
         if !(0.1..=1000.0).contains(&self.envelopes_per_second) {
             return refuse("envelopes_per_second must be between 0.1 and 1000");
@@ -261,6 +300,28 @@ impl Scenario {
         Ok(())
     }
 
+    /// Every way to lie, by whom.
+    pub fn lies(&self) -> impl Iterator<Item = &Byzantine> {
+        let faults = self.faults.iter().filter_map(|fault| match &fault.kind {
+            FaultKind::Byzantine(byzantine) => Some(byzantine),
+            _ => None,
+        });
+        self.byzantine.iter().chain(faults)
+    }
+
+    /// Validators that lie at any time: they are not relied on, not asked, and not judged.
+    pub fn liars(&self) -> Vec<u16> {
+        let mut liars: Vec<u16> = self.lies().map(|one| one.validator).collect();
+        liars.sort_unstable();
+        liars.dedup();
+        liars
+    }
+
+    /// Whether any validator runs twice.
+    pub fn has_twin(&self) -> bool {
+        self.lies().any(|one| one.lies.contains(&Lie::Twin))
+    }
+
     /// How long the load flows, in milliseconds.
     pub fn length_ms(&self) -> u64 {
         (self.seconds * 1000.0) as u64
@@ -282,7 +343,7 @@ impl Scenario {
 
     /// The highest validator and prover that it names.
     pub fn highest(&self) -> (Option<u16>, Option<u16>) {
-        let (mut validator, mut prover) = (None, None);
+        let (mut validator, mut prover) = (self.liars().last().copied(), None);
         for fault in &self.faults {
             match &fault.kind {
                 FaultKind::Kill(target)
@@ -303,6 +364,7 @@ impl Scenario {
                     let highest = links.iter().filter_map(|link| link.highest()).max();
                     validator = validator.max(highest);
                 }
+                FaultKind::Byzantine(_) => {}
             }
         }
         (validator, prover)
@@ -381,6 +443,9 @@ impl FileFault {
                 sync_ms: disk.sync_ms,
             });
         }
+        if let Some(byzantine) = self.byzantine {
+            kinds.push(FaultKind::Byzantine(byzantine.check()?));
+        }
         let Ok([kind]) = <[FaultKind; 1]>::try_from(kinds) else {
             return Err(refuse("it must do exactly one thing"));
         };
@@ -393,6 +458,25 @@ impl FileFault {
         };
         fault.check().map_err(refuse)?;
         Ok(fault)
+    }
+}
+
+impl FileByzantine {
+    fn check(self) -> Result<Byzantine, ScenarioError> {
+        let Target::Validator(validator) = self.who.parse()? else {
+            return Err(ScenarioError::Liar { word: self.who });
+        };
+        let words = match self.conduct {
+            Words::One(word) => vec![word],
+            Words::All(words) => words,
+        };
+        let lies: Result<Vec<Lie>, _> = words.iter().map(|word| word.parse()).collect();
+        let lies = lies?;
+        // Of two validators the lower one dials, so that only the lowest reaches all others twice.
+        if lies.is_empty() || (lies.contains(&Lie::Twin) && validator != 0) {
+            return Err(ScenarioError::Liar { word: self.who });
+        }
+        Ok(Byzantine { validator, lies })
     }
 }
 
@@ -443,12 +527,12 @@ impl Fault {
                 needs_validator(target)?;
                 lasts(true)
             }
-            FaultKind::Kill(_) | FaultKind::Pause(_) => lasts(true),
+            FaultKind::Kill(_) | FaultKind::Pause(_) | FaultKind::Byzantine(_) => lasts(true),
             FaultKind::Partition(groups) => {
                 let in_range = groups.iter().flatten().all(|index| *index < VALIDATORS_MAX);
                 match in_range {
                     true => lasts(true),
-                    false => Err("a validator's index is above 9"),
+                    false => Err("a validator's index is above 15"),
                 }
             }
             FaultKind::Cut(_) | FaultKind::Flap { .. } | FaultKind::Weather { .. } => lasts(true),

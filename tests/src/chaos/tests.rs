@@ -1,3 +1,4 @@
+mod bonds;
 mod chain;
 mod contents;
 mod files;

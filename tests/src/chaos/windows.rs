@@ -22,6 +22,9 @@ pub struct Windows {
     pub expected: u64,
     /// Those of them in which a new height was final.
     pub with_progress: u64,
+    /// Windows that are not judged, because the machine itself stood still in them, or so shortly
+    /// before that it costs the view.
+    pub starved: u64,
     /// When those without began.
     pub without_ms: Vec<u64>,
     /// The longest time without a new height while a quorum was up and connected.
@@ -58,12 +61,19 @@ pub fn windows(history: &History, committee: Committee) -> Windows {
         };
         if !change.has_quorum(validators, quorum) {
             found.split_ms.push((start_ms, end_ms));
-            found.without_quorum += within(allowed_ms, end_ms).len() as u64;
+            if !change.may_have_quorum(validators, quorum) {
+                found.without_quorum += within(allowed_ms, end_ms).len() as u64;
+            }
             last_commit = None;
             continue;
         }
         let mut from = allowed_ms;
         while from + WINDOW_MS <= end_ms {
+            if is_starved(history, from, from + WINDOW_MS, committee) {
+                found.starved += 1;
+                from += WINDOW_MS;
+                continue;
+            }
             found.expected += 1;
             match within(from, from + WINDOW_MS) {
                 [] => found.without_ms.push(from),
@@ -80,6 +90,19 @@ pub fn windows(history: &History, committee: Committee) -> Windows {
         last_commit = Some(since);
     }
     found
+}
+
+/// Whether the machine stood still for half a timeout or longer in this span or in the timeout
+/// before it: validators that wait for each other give up a view for less.
+pub(super) fn is_starved(
+    history: &History,
+    from_ms: u64,
+    to_ms: u64,
+    committee: Committee,
+) -> bool {
+    let timeout_ms = committee.allowance_ms / 2;
+    let stalled_ms = history.stalled_ms(from_ms.saturating_sub(timeout_ms), to_ms);
+    stalled_ms >= timeout_ms / 2
 }
 
 /// The cost of a change at `at_ms`: the longest pause that was going on then or began within the

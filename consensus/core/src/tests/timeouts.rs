@@ -9,8 +9,10 @@ fn entered(view: u64) -> Entry {
     Entry::Quorum(qc(&chain_of(view - 1)[view as usize - 2]))
 }
 
+/// Timeouts were sent again with back-off up to 8 s. Two against two for 12 s, as processes, saw
+/// each other again at once and stood still for 5.7 s more, since nobody repeated its timeout.
 #[test]
-fn rule_6_a_timeout_carries_both_certificates_and_is_sent_again_with_back_off() {
+fn rule_6_a_timeout_carries_both_certificates_and_is_sent_again_without_back_off() {
     let blocks = chain_of(1);
     let mut node = Node::started();
     node.quorum(qc(&blocks[0]));
@@ -26,7 +28,7 @@ fn rule_6_a_timeout_carries_both_certificates_and_is_sent_again_with_back_off() 
     let resent: Vec<u64> = (1501..12_000)
         .filter(|now| node.tick(*now).contains(&"all: timeout 2 with QC 1".into()))
         .collect();
-    assert_eq!(resent, [2000, 3000, 5000, 9000]);
+    assert_eq!(resent, (2_000..12_000).step_by(500).collect::<Vec<_>>());
 }
 
 #[test]

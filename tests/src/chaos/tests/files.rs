@@ -1,5 +1,6 @@
 //! Scenario files and their schedules.
 
+use crate::byzantine::Lie;
 use crate::chaos::{FaultKind, LinkPattern, Moment, SHORT, Scenario, Target, builtin, schedule};
 
 fn parse(faults: &str) -> Result<Scenario, String> {
@@ -15,10 +16,13 @@ fn every_built_in_scenario_reads_and_leaves_the_file_its_name() {
         assert_eq!(scenario.name, *name);
         assert!(!scenario.about.is_empty());
         let (validator, prover) = scenario.highest();
+        let validators = scenario.validators.unwrap_or(4);
         assert!(
-            validator.is_none_or(|index| index < 4),
+            validator.is_none_or(|index| index < validators),
             "{name} needs more than a devnet"
         );
+        let tolerated = usize::from((validators - 1) / 3);
+        assert!(scenario.liars().len() <= tolerated, "{name}");
         assert!(
             prover.is_none_or(|index| index < scenario.provers),
             "{name}"
@@ -94,6 +98,23 @@ fn what_cannot_be_is_refused_with_a_reason() {
             "validators only",
         ),
         (
+            "[[byzantine]]\nwho = \"validator-1\"\nconduct = \"nice\"",
+            "CV-CHAOS-006",
+        ),
+        (
+            "[[byzantine]]\nwho = \"leader\"\nconduct = \"flooder\"",
+            "CV-CHAOS-007",
+        ),
+        (
+            "[[byzantine]]\nwho = \"validator-1\"\nconduct = \"twin\"",
+            "CV-CHAOS-007",
+        ),
+        (
+            "[[byzantine]]\nwho = \"validator-1\"\nconduct = []",
+            "CV-CHAOS-007",
+        ),
+        ("validators = 19", "4, 7, 10, 13 or 16"),
+        (
             "[[fault]]\nat = 59\nfor = 5\nkill = \"leader\"",
             "after the scenario's end",
         ),
@@ -113,5 +134,33 @@ fn links_are_named_one_way_and_both_ways() {
     assert_eq!(LinkPattern::ALL.links(3).len(), 6);
     for wrong in ["", "0", "a>b", "0>1>2"] {
         assert!(wrong.parse::<LinkPattern>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn who_lies_at_any_time_is_known_beforehand() {
+    let scenario = parse(
+        "[[byzantine]]\nwho = \"validator-5\"\nconduct = [\"flooder\", \"garbage\"]\n[[fault]]\nat = 1\nfor = 2\nbyzantine = { who = \"validator-0\", conduct = \"twin\" }",
+    );
+    let scenario = scenario.unwrap();
+    assert_eq!(scenario.liars(), [0, 5]);
+    assert_eq!(scenario.highest().0, Some(5));
+    assert!(scenario.has_twin());
+    assert_eq!(scenario.byzantine[0].lies, [Lie::Flooder, Lie::Garbage]);
+}
+
+/// Every way to lie is tried out on processes, by the name under which it is in the simulator.
+#[test]
+fn every_way_to_lie_is_in_a_scenario() {
+    let mut missing: Vec<&str> = Lie::ALL.iter().map(|lie| lie.name()).collect();
+    for (name, text) in builtin() {
+        let scenario = Scenario::parse(name, text).unwrap();
+        for one in scenario.lies() {
+            missing.retain(|word| !one.lies.iter().any(|lie| lie.name() == *word));
+        }
+    }
+    assert_eq!(missing, [""; 0]);
+    for lie in Lie::ALL {
+        assert_eq!(lie.name().parse(), Ok(lie));
     }
 }

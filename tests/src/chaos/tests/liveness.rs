@@ -3,7 +3,7 @@
 use conclave_types::Height;
 
 use crate::chaos::windows::recovery_ms;
-use crate::chaos::{Committee, FaultId, FaultRecord, History, Impact, Reading, windows};
+use crate::chaos::{Committee, FaultId, FaultRecord, History, Impact, Reading, Stall, windows};
 
 const COMMITTEE: Committee = Committee {
     validators: 4,
@@ -181,4 +181,42 @@ fn only_what_nobody_saw_before_is_new() {
     });
     let times: Vec<u64> = run.commits().iter().map(|(at, _)| *at).collect();
     assert_eq!(times, [100, 200, 260]);
+}
+
+/// With one of four lying, a quorum needs all others: without them nothing is expected, and what
+/// becomes final with the liar's vote is no surprise. Only where even that vote is not enough is a
+/// final block one too many.
+#[test]
+fn nothing_is_expected_of_who_lies_and_nothing_is_held_against_its_vote() {
+    let mut history = history((0..100).map(|i| i * 100), 10_000);
+    history.liars = vec![3];
+    let found = windows(&history, COMMITTEE);
+    assert_eq!((found.expected, found.with_progress), (10, 10));
+    fault(&mut history, 2_000, 4_000, down(&[0]));
+    let found = windows(&history, COMMITTEE);
+    assert_eq!((found.expected, found.without_quorum), (7, 0));
+    assert_eq!(found.split_ms, [(2_000, 4_000)]);
+    fault(&mut history, 2_000, 4_000, down(&[1]));
+    assert!(windows(&history, COMMITTEE).without_quorum > 0);
+}
+
+/// A machine that stands still is not held against validators; a stall that is too short to cost a
+/// view, or somewhere else, excuses nothing.
+#[test]
+fn only_the_machine_itself_excuses_a_window() {
+    let commits = (0..30).map(|i| i * 100).chain((55..100).map(|i| i * 100));
+    let mut run = history(commits, 10_000);
+    let stall = |from_ms, to_ms| Stall { from_ms, to_ms };
+    run.stalls = vec![stall(3_100, 3_300), stall(7_000, 7_040)];
+    let found = windows(&run, COMMITTEE);
+    assert_eq!((found.expected, found.starved), (10, 0));
+    assert_eq!(found.without_ms, [3_000, 4_000]);
+    run.stalls = vec![
+        stall(3_100, 3_300),
+        stall(3_400, 3_450),
+        stall(3_900, 4_150),
+    ];
+    let found = windows(&run, COMMITTEE);
+    assert_eq!((found.expected, found.starved), (8, 2));
+    assert_eq!(found.without_ms, [0; 0]);
 }
