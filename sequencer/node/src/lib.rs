@@ -13,6 +13,7 @@
 //! - CPU-heavy work runs on worker threads, never on the reactor and never on the core's thread.
 //! - Every queue from outside is bounded; what waits there makes peers and clients wait.
 
+mod archive;
 pub mod backend;
 mod begin;
 mod catchup;
@@ -25,12 +26,14 @@ mod handle;
 pub mod http;
 mod join;
 mod metrics;
+mod newcomer;
 mod node;
 mod provable;
 mod records;
 mod recovery;
 mod replica;
 mod reports;
+mod retention;
 mod serve;
 mod shell;
 pub mod store;
@@ -38,7 +41,14 @@ mod timeline;
 pub mod transport;
 mod workers;
 
+#[cfg(test)]
+extern crate self as conclave_node;
+#[cfg(test)]
+mod tests;
+
+pub use archive::{ArchiveError, ArchivePlace};
 pub use handle::NodeHandle;
+pub use newcomer::mark_new;
 pub use node::{Node, NodeConfig, NodeError, NodeKeys};
 pub use records::{BlockRecord, RECORD_BYTES_MAX, SnapshotManifest, SnapshotRecord};
 pub use recovery::RecoveryError;
