@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail};
-use conclave_node::ceremony;
+use conclave_node::{ceremony, mark_new};
 use conclave_types::{
     AccountId, Allocation, Amount, BlockTime, ConsensusParameters, Digest, Domain, FeeParameters,
     Genesis, MarketParameters, SealingKey, ValidatorInfo, codec,
@@ -62,6 +62,10 @@ struct DkgArgs {
     /// This validator's key directory; its share of the key goes there.
     #[arg(long)]
     keys: PathBuf,
+    /// The validator's data directory, as `conclave node` will use it: it gets the mark that this validator
+    /// has never run, which its first start takes away.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
     /// Where to listen, if not at the port that the draft names, on all addresses.
     #[arg(long)]
     listen: Option<SocketAddr>,
@@ -234,6 +238,12 @@ fn dkg(args: &DkgArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     })?;
     keys.save_shares(&shares)?;
     write_toml(&args.out, &sealing)?;
+    mark_new(&args.data, &sealing.transcript).with_context(|| {
+        let data = args.data.display();
+        format!(
+            "[CV-CLI-024] cannot mark {data} for a first start; name an empty directory of this validator with --data, and start dkg again"
+        )
+    })?;
     println!(
         "sealing key {} with transcript {}",
         sealing.key, sealing.transcript

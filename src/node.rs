@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use conclave_node::transport::PeerConfig;
-use conclave_node::{Membership, Node, NodeConfig, NodeKeys, ceremony};
+use conclave_node::{ArchivePlace, Membership, Node, NodeConfig, NodeError, NodeKeys, ceremony};
 use conclave_sdk::Client;
-use conclave_types::{Genesis, TransportKey, ValidatorIndex};
+use conclave_types::{Genesis, TransportKey, ValidatorIndex, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{KeyDir, read_genesis};
@@ -38,6 +38,14 @@ pub(crate) struct Args {
     /// Where blocks, ledger and safety state live; never share or copy it [default: data].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Executed heights of history that stay in the data directory, at least 4096; older ones go to the archive
+    /// [default: all].
+    #[arg(long, value_name = "HEIGHTS")]
+    retention_blocks: Option<u64>,
+    /// Where older history goes and is served from: a folder, or a bucket as s3://BUCKET/PREFIX, with
+    /// credentials in the environment [default: the folder archive in the data directory].
+    #[arg(long, value_name = "FOLDER|URL")]
+    archive: Option<String>,
     /// Where peers reach this node, over UDP [default: all addresses, the genesis' port].
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
@@ -51,12 +59,16 @@ pub(crate) struct Args {
 }
 
 /// A validator's configuration file.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
     pub(crate) genesis: PathBuf,
     pub(crate) keys: PathBuf,
     pub(crate) data: PathBuf,
+    /// Executed heights that stay in `data`; all when left out.
+    pub(crate) retention_blocks: Option<u64>,
+    /// Where older ones go: a folder or an s3:// URL; a folder in `data` when left out.
+    pub(crate) archive: Option<String>,
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) api: SocketAddr,
     /// Other addresses of peers than those in the genesis, by name.
@@ -71,6 +83,8 @@ impl Default for Settings {
             genesis: "genesis.toml".into(),
             keys: "keys".into(),
             data: "data".into(),
+            retention_blocks: None,
+            archive: None,
             listen: None,
             api: SocketAddr::from((Ipv4Addr::LOCALHOST, 26700)),
             peers: BTreeMap::new(),
@@ -86,6 +100,11 @@ impl Args {
             .with_path("genesis", self.genesis)
             .with_path("keys", self.keys)
             .with_path("data", self.data)
+            .with(
+                "retention_blocks",
+                self.retention_blocks.map(|blocks| blocks as i64),
+            )
+            .with("archive", self.archive)
             .with("listen", self.listen.map(|address| address.to_string()))
             .with("api", self.api.map(|address| address.to_string()))
             .with("join", self.join);
@@ -97,12 +116,19 @@ pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let settings = args.settings()?;
     let genesis = read_genesis(&settings.genesis)?;
     shutdown.run(|stop| async move {
-        let config = config(settings, genesis).await?;
-        let node = Node::start(config)
-            .await
-            .context("the node did not start")?;
-        println!("serving the HTTP API at http://{}", node.api_address());
-        node.run(stop.requested()).await.context("the node stopped")
+        let mut stopping = std::pin::pin!(stop.requested());
+        loop {
+            let config = config(settings.clone(), genesis.clone()).await?;
+            let node = Node::start(config)
+                .await
+                .context("the node did not start")?;
+            println!("serving the HTTP API at http://{}", node.api_address());
+            match node.run(stopping.as_mut()).await {
+                // It was away for longer than the others keep blocks.
+                Err(error @ NodeError::Behind { .. }) => tracing::warn!(%error, "starting again"),
+                ended => return ended.context("the node stopped"),
+            }
+        }
     })
 }
 
@@ -125,6 +151,16 @@ pub(crate) async fn config(settings: Settings, genesis: Genesis) -> anyhow::Resu
         // Starting the node says that its key is a stranger's.
         (None, None) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
     };
+    if let Some(blocks) = settings.retention_blocks
+        && blocks < limits::RETENTION_BLOCKS_MIN
+    {
+        bail!(
+            "[CV-CLI-023] retention_blocks is {blocks}; keep at least {}, which peers that were away may need",
+            limits::RETENTION_BLOCKS_MIN
+        );
+    }
+    let archive = settings.archive.as_deref();
+    let archive = archive.map(|place| ArchivePlace::parse(place, std::env::vars()));
     Ok(NodeConfig {
         genesis,
         keys: NodeKeys {
@@ -135,6 +171,8 @@ pub(crate) async fn config(settings: Settings, genesis: Genesis) -> anyhow::Resu
             account: keys.account_if_any()?,
         },
         data_dir: settings.data,
+        retention_blocks: settings.retention_blocks,
+        archive: archive.transpose()?,
         listen,
         api_listen: settings.api,
         peers: settings.peers,

@@ -176,6 +176,7 @@ pub(crate) fn dkg(directory: &Directory, plan: &Plan) -> Vec<Spec> {
                 directory.file("draft.toml").display().to_string(),
             ),
             ("--keys", path(&name, "keys")),
+            ("--data", path(&name, "data")),
             ("--listen", plan.validator(index).to_string()),
             ("--timeout-seconds", DKG_SECONDS.to_string()),
             ("--out", path(&name, "sealing.toml")),

@@ -19,14 +19,27 @@ pub(crate) async fn check(network: &mut Network, load: Load) {
             .iter()
             .filter(|receipt| usize::from(receipt.by) == node);
         assert!(own.count() > 0, "validator {node} acknowledged nothing");
-        opened(node, network.node(node), &receipts).await;
     }
+    opened_everywhere(network, &receipts).await;
     network.stop_rollup().await;
-    let ordered = all_settled(network).await;
+    let ordered = same_ledgers(network).await;
     let contents = same_contents(network, ordered).await;
     exactly_once(&contents, &receipts);
-    conserved(network).await;
     network.verify().await;
+}
+
+/// Every validator has opened everything that was acknowledged.
+pub(crate) async fn opened_everywhere(network: &Network, receipts: &[Acknowledged]) {
+    for node in 0..VALIDATORS {
+        opened(node, network.node(node), receipts).await;
+    }
+}
+
+/// All is settled, everywhere alike, and no money was made or lost; the height that ordered the last.
+pub(crate) async fn same_ledgers(network: &Network) -> Height {
+    let ordered = all_settled(network).await;
+    conserved(network).await;
+    ordered
 }
 
 /// Every validator has opened everything that any of them acknowledged.

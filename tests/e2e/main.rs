@@ -8,6 +8,8 @@
 //!              the end: same contents at every node, each receipt honoured once, all settled
 //! ```
 
+#[cfg(feature = "external")]
+mod disk;
 mod ending;
 mod load;
 mod network;
@@ -161,6 +163,31 @@ async fn a_chain_survives_the_death_of_all_its_validators() {
     }
     network.goes_on(&ALL, GOING_ON).await;
     ending::check(&mut network, load).await;
+}
+
+/// Nothing but its keys is left of it. Nobody has to tell it that it has run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_validator_that_lost_its_data_comes_back() {
+    let mut network = Network::start(Shape::default()).await;
+    let load = Load::start(&network).await;
+    network.first_settlement().await;
+
+    let victim = 3;
+    network.kill(&[victim]);
+    network.wipe(victim);
+    network.goes_on(&others(victim), GOING_ON).await;
+    network.start_validators(&[victim]).await;
+    // What it may have signed before bounds when it votes again; until then three others are a quorum.
+    network.goes_on(&[victim], GOING_ON).await;
+    // It votes: without it and another one there is no quorum.
+    network.kill(&[0]);
+    network.goes_on(&[victim], GOING_ON).await;
+    load.burst(victim, LAST_WORDS).await;
+    network.start_validators(&[0]).await;
+    let receipts = load.end().await;
+    ending::opened_everywhere(&network, &receipts).await;
+    network.stop_rollup().await;
+    ending::same_ledgers(&network).await;
 }
 
 /// All validators but one.

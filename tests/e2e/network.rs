@@ -170,6 +170,35 @@ impl Network {
         child.wait().expect("its end");
     }
 
+    /// Where a validator keeps what it must not lose.
+    pub(crate) fn data(&self, validator: u16) -> PathBuf {
+        self.path(&format!("validator-{validator}/data"))
+    }
+
+    /// Removes all data of a validator that does not run.
+    pub(crate) fn wipe(&self, validator: u16) {
+        fs::remove_dir_all(self.data(validator)).expect("its data are there");
+    }
+
+    /// Starts a validator that will end by itself.
+    #[cfg(feature = "external")]
+    pub(crate) fn launch(&mut self, validator: u16) {
+        self.spawn(&format!("validator-{validator}"), "node", &[]);
+    }
+
+    /// Waits until a validator has ended by itself, unsuccessfully; its log.
+    #[cfg(feature = "external")]
+    pub(crate) async fn failed(&mut self, validator: u16) -> String {
+        let name = format!("validator-{validator}");
+        let mut child = self.running.remove(&name).expect("a running validator");
+        let status = eventually("the validator to stop", async || {
+            child.try_wait().expect("its state")
+        })
+        .await;
+        assert_eq!(status.code(), Some(1), "{status}");
+        fs::read_to_string(self.path(&format!("logs/{name}.log"))).expect("its log")
+    }
+
     /// Starts validators and waits until they are ready.
     pub(crate) async fn start_validators(&mut self, validators: &[u16]) {
         for index in validators {

@@ -110,6 +110,8 @@ domains! {
     AccountKey = "account-key";
     /// The checksum of a stored record, and of the mark of a clean stop.
     StoreRecord = "store-record";
+    /// One object of a node's archive.
+    ArchiveSegment = "archive-segment";
     /// One piece of a ledger snapshot on its way to a joining node.
     SnapshotPiece = "snapshot-piece";
     /// A reproducible digest of a simulation.

@@ -76,6 +76,15 @@ pub const RANGE_TRANSACTIONS_MAX: u64 = 1024;
 pub const RANGE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes of one proof.
 pub const PROOF_BYTES_MAX: usize = 448 * 1024;
+/// Executed heights that a node keeps in its store at least. A peer may ask for the 1,024 headers that
+/// elections look back at before the oldest snapshot it is offered, which is up to 1,600 blocks old;
+/// the rest is room for peers that catch up block by block.
+pub const RETENTION_BLOCKS_MIN: u64 = 4096;
+/// Heights in one object of the archive: some minutes of blocks, so that a reader of one height
+/// fetches little.
+pub const ARCHIVE_SEGMENT_BLOCKS: u64 = 256;
+/// Bytes after which an object takes no further height; it is read whole.
+pub const ARCHIVE_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// Bids in one auction; more are charged and void, so that a ring cannot stall the clearing.
 pub const AUCTION_BIDS_MAX: usize = 256;
 /// Bytes of a rollup's or a validator's name.

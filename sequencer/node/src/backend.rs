@@ -12,6 +12,8 @@ use tokio::sync::watch;
 
 pub use conclave_sequencer::Refusal;
 
+pub use crate::archive::ArchiveError;
+
 /// A committed block with what proves it final.
 #[derive(Debug, Clone)]
 pub struct CertifiedBlock {
@@ -42,7 +44,7 @@ pub struct StoredLink {
 }
 
 /// What became of a prover's jobs so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
 pub struct ProverRecord {
     /// Ranges that it was paid for.
     pub settled: u64,
@@ -61,6 +63,8 @@ pub struct Progress {
 }
 
 /// The node as its API sees it. Reads never block agreement.
+///
+/// What was pruned is read from the archive, so reads of history can fail with an [`ArchiveError`].
 pub trait Backend: Send + Sync + 'static {
     /// Admits an envelope; resolves when it is durable here.
     fn submit(&self, envelope: Envelope) -> impl Future<Output = Result<Receipt, Refusal>> + Send;
@@ -75,21 +79,32 @@ pub trait Backend: Send + Sync + 'static {
     fn envelope(&self, id: EnvelopeId) -> Option<conclave_sdk::api::EnvelopeView>;
 
     /// A committed block.
-    fn block(&self, height: Height) -> Option<CertifiedBlock>;
+    fn block(&self, height: Height) -> Result<Option<CertifiedBlock>, ArchiveError>;
 
     /// How the epoch before one handed over to it.
     fn epoch_change(&self, epoch: Epoch) -> Option<EpochChange>;
 
     /// What a block delivered to a rollup, without the block itself; `None` when nothing was.
-    fn delivery(&self, rollup: RollupId, height: Height)
-    -> Option<conclave_sdk::api::DeliveryView>;
+    fn delivery(
+        &self,
+        rollup: RollupId,
+        height: Height,
+    ) -> Result<Option<conclave_sdk::api::DeliveryView>, ArchiveError>;
+
+    /// The first heights in `from..=to` whose contents this node never had, because it joined later: the
+    /// first and the last of them, which may be outside. A node that was there from the beginning has
+    /// none.
+    fn gap(&self, from: Height, to: Height) -> Option<(Height, Height)> {
+        let _ = (from, to);
+        None
+    }
 
     /// The first height in `from..=to` that delivered something to a rollup. A store that keeps
     /// deliveries in order answers without walking the heights.
     fn next_delivery(&self, rollup: RollupId, from: Height, to: Height) -> Option<Height> {
         (from.0..=to.0)
             .map(Height)
-            .find(|height| self.delivery(rollup, *height).is_some())
+            .find(|height| self.delivery(rollup, *height) != Ok(None))
     }
 
     /// The last height up to `to` that delivered something to a rollup; likewise.
@@ -97,7 +112,7 @@ pub trait Backend: Send + Sync + 'static {
         (1..=to.0)
             .rev()
             .map(Height)
-            .find(|height| self.delivery(rollup, *height).is_some())
+            .find(|height| self.delivery(rollup, *height) != Ok(None))
     }
 
     /// The ledger that the last executed block names; `None` until there is one here.
@@ -110,14 +125,17 @@ pub trait Backend: Send + Sync + 'static {
     fn last_link(&self, rollup: RollupId, to: Height) -> Option<StoredLink>;
 
     /// Ledger events of one height, in order.
-    fn events(&self, height: Height) -> Vec<conclave_sdk::api::EventView>;
+    fn events(&self, height: Height) -> Result<Vec<conclave_sdk::api::EventView>, ArchiveError>;
 
     /// The first height in `from..=to` with ledger events. A store that keeps them in order answers
     /// without walking the heights.
-    fn next_events(&self, from: Height, to: Height) -> Option<Height> {
-        (from.0..=to.0)
-            .map(Height)
-            .find(|height| !self.events(*height).is_empty())
+    fn next_events(&self, from: Height, to: Height) -> Result<Option<Height>, ArchiveError> {
+        for height in (from.0..=to.0).map(Height) {
+            if !self.events(height)?.is_empty() {
+                return Ok(Some(height));
+            }
+        }
+        Ok(None)
     }
 
     /// How often a prover was paid for a range, and how often it missed a deadline. The ledger
@@ -134,7 +152,7 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Vec<conclave_sdk::api::ProofView>;
 
     /// One settled proof with its bytes, by its auction.
-    fn proof(&self, auction: u64) -> Option<conclave_sdk::api::ProofView>;
+    fn proof(&self, auction: u64) -> Result<Option<conclave_sdk::api::ProofView>, ArchiveError>;
 
     /// Heights, and a way to wait for them.
     fn progress(&self) -> watch::Receiver<Progress>;

@@ -1,14 +1,15 @@
-//! From the data directory to what the cores start from; for a node without a safety state, by way
-//! of its peers.
+//! From the data directory to what the cores start from; by way of its peers for a node without a
+//! safety state, and for one that is further behind than they have blocks.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use conclave_types::Digest;
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::join;
+use crate::newcomer;
 use crate::node::NodeError;
 use crate::provable::Provable;
 use crate::recovery::{self, Recovered};
@@ -18,48 +19,55 @@ use crate::store::{Identity, Store};
 /// An opened data directory.
 pub(crate) struct Opened {
     pub(crate) store: Store,
-    mark: PathBuf,
-    /// A validator has run here before, whatever the store holds.
+    data_dir: PathBuf,
+    /// The validator may have signed before, whatever the store holds.
     ran_before: bool,
 }
 
-/// Opens the store, or creates it.
-pub(crate) fn open(data_dir: &Path, identity: Identity) -> Result<Opened, NodeError> {
-    let mark = data_dir.join("node.started");
+/// Opens the store, or creates it. `transcript` is that of the sealing key.
+pub(crate) fn open(
+    data_dir: &Path,
+    identity: Identity,
+    transcript: &Digest,
+) -> Result<Opened, NodeError> {
+    let is_new = newcomer::is_new(data_dir, transcript).map_err(|e| unusable(data_dir, e))?;
     Ok(Opened {
         store: Store::open_or_create(&data_dir.join("node.redb"), identity)?,
-        ran_before: mark.exists(),
-        mark,
+        ran_before: !is_new,
+        data_dir: data_dir.into(),
     })
 }
 
 /// What a node still has to do before its cores start.
 pub(crate) struct Beginning {
-    mark: PathBuf,
+    data_dir: PathBuf,
     ran_before: bool,
+    /// The others no longer have the blocks after ours.
+    behind: bool,
     /// Read from the store; without a safety state it is only for readers.
     recovered: Recovered,
 }
 
 impl Beginning {
-    pub(crate) fn new(opened: Opened, recovered: Recovered) -> Self {
-        Self {
-            mark: opened.mark,
+    pub(crate) fn new(opened: Opened, recovered: Recovered) -> Result<Self, NodeError> {
+        Ok(Self {
+            behind: join::is_behind(&opened.store.snapshot()?)?,
+            data_dir: opened.data_dir,
             ran_before: opened.ran_before,
             recovered,
-        }
+        })
     }
 
     /// Whether the node has to ask its peers what to begin from.
     pub(crate) fn joins(&self) -> bool {
-        self.recovered.agreement.is_none()
+        self.behind || self.recovered.agreement.is_none()
     }
 
     /// Blocks until it is known what the cores start from; `None` when the node stops.
     pub(crate) fn finish(self, shell: &Arc<Shell>, stop: &Receiver<()>) -> Option<Recovered> {
         let result = match self.joins() {
             true => self.join(shell, stop)?,
-            false => mark_started(&self.mark).map(|()| self.recovered),
+            false => started(&self.data_dir).map(|()| self.recovered),
         };
         match result {
             Ok(recovered) => {
@@ -79,8 +87,13 @@ impl Beginning {
         let (done, joined) = bounded(1);
         let task = {
             let (shell, ran_before) = (shell.clone(), self.ran_before);
+            let remembers = self.recovered.agreement.is_some();
+            let committed = self.recovered.sequencing.committed;
             shell.runtime.clone().spawn(async move {
-                let result = join::join(&shell, ran_before).await;
+                let result = match remembers {
+                    true => join::skip(&shell, committed).await,
+                    false => join::join(&shell, ran_before).await,
+                };
                 // Nobody waits any more when the node stops.
                 let _ = done.send(result);
             })
@@ -102,7 +115,7 @@ impl Beginning {
             }));
         };
         Some(result.map_err(NodeError::from).and_then(|()| {
-            mark_started(&self.mark)?;
+            started(&self.data_dir)?;
             let recovered = recovery::recover(&shell.store.snapshot()?, &shell.genesis)?;
             show(shell, &recovered);
             Ok(recovered)
@@ -124,15 +137,14 @@ fn show(shell: &Shell, recovered: &Recovered) {
     });
 }
 
-/// Notes, durably and outside the store, that a validator has run in this directory: with the store
-/// gone, it must not pass for one that never ran.
-fn mark_started(mark: &Path) -> Result<(), NodeError> {
-    let directory = mark.parent().unwrap_or(Path::new("."));
-    let marked = File::create(mark)
-        .and_then(|file| file.sync_all())
-        .and_then(|()| File::open(directory)?.sync_all());
-    marked.map_err(|source| NodeError::DataDir {
-        path: directory.into(),
+/// Notes, durably and outside the store, that this validator has run.
+fn started(data_dir: &Path) -> Result<(), NodeError> {
+    newcomer::begin(data_dir).map_err(|error| unusable(data_dir, error))
+}
+
+fn unusable(data_dir: &Path, source: std::io::Error) -> NodeError {
+    NodeError::DataDir {
+        path: data_dir.into(),
         source,
-    })
+    }
 }

@@ -12,9 +12,10 @@ use std::time::Instant;
 use conclave_consensus as agreement;
 use conclave_light::{Verifier, verify_ancestry, verify_body};
 use conclave_sequencer::{FetchProgress, Fetches};
-use conclave_types::{Block, BlockHeader, CommitCertificate, Height, ValidatorIndex};
+use conclave_types::{Block, BlockHeader, CommitCertificate, Height, Signers, ValidatorIndex};
 
 use crate::download::Verdict;
+use crate::join;
 use crate::replica::Event;
 use crate::serve::{Request, Response};
 use crate::shell::{Shell, lock};
@@ -179,6 +180,7 @@ impl Shell {
         let ranges = Ranges::plan(start, height);
         let mut fetches = Fetches::new(ranges.ranges.len() as u64, self.all_peers(), 0);
         let ranges = Mutex::new(ranges);
+        let mut lacking = Signers::default();
         let request = |part| Request::Blocks {
             from: lock(&ranges).missing(part),
         };
@@ -189,7 +191,11 @@ impl Shell {
                 let verifier = keys.verifier(self.genesis.chain_id());
                 verify_blocks(&verifier, first, blocks, certificate).map_err(Unverified::Wrong)
             };
+            let wanted = ranges.missing(part);
             let verdict = ranges.take(part, from, answer, verify);
+            if wanted == start && matches!(verdict, Verdict::Lacking) {
+                lacking.insert(from);
+            }
             for part in ranges.ready() {
                 let input = agreement::Input::Synced {
                     from: part.from,
@@ -202,6 +208,12 @@ impl Shell {
         };
         self.download("blocks", &mut fetches, RANGES_AHEAD, request, judge)
             .await;
+        // An honest one among them does not have the next block, and nobody else gave it.
+        let waits = lock(&ranges).missing(0) == start
+            && self.committed.load(Ordering::Relaxed) + 1 == start.0;
+        if waits && join::has_one_honest(&self.newest_keys().committee, &lacking) {
+            join::fall_behind(&self, Height(start.0 - 1)).await;
+        }
         self.executed_so_far(height).await;
     }
 

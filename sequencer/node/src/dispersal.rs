@@ -11,7 +11,7 @@ use futures::stream::FuturesUnordered;
 use rand::seq::SliceRandom;
 
 use crate::replica::Event;
-use crate::serve::{self, Request, Response};
+use crate::serve::{Request, Response};
 use crate::shell::Shell;
 use crate::store::{StoreError, Table};
 
@@ -23,9 +23,11 @@ impl Shell {
     /// A batch's manifest, from the own store or a holder; it is what its id says.
     pub(crate) async fn fetch_manifest(&self, id: BatchId, holders: Signers) -> Option<Event> {
         let found = |manifest| Some(Event::Sequencing(sequencing::Input::Manifest(manifest)));
-        match self.store.snapshot().and_then(|s| serve::manifest(&s, id)) {
-            Ok(Some(manifest)) => return found(manifest),
-            Ok(None) => {}
+        // What is not executed yet is never archived alone, so the store alone is asked.
+        match self.own_body(id) {
+            Ok((_, Some(dispersal))) => return found(dispersal.manifest),
+            Ok((Some(batch), None)) => return found(Arc::new(batch.manifest())),
+            Ok((None, None)) => {}
             Err(error) => return self.unreadable(&error),
         }
         for holder in self.others(holders) {

@@ -1,5 +1,6 @@
 //! The node as its HTTP API, and an embedding program, see it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,13 +14,14 @@ use conclave_sequencer::{
     DeliveryRecord, FateRecord, OpeningRecord, OutcomeRecord, ProofRecord, Refusal,
 };
 use conclave_types::{
-    AccountId, Batch, BatchId, BlockHeader, DeliveredEntry, Envelope, EnvelopeHeader, EnvelopeId,
-    Epoch, EpochChange, Genesis, Height, LaneKind, ProofSystem, Receipt, RollupId, Signers,
-    StreamOutcome, TxIndex, codec,
+    AccountId, Batch, BatchId, BlockHeader, Envelope, EnvelopeHeader, EnvelopeId, Epoch,
+    EpochChange, Genesis, Height, LaneKind, ProofSystem, Receipt, RollupId, Signers, StreamOutcome,
+    TxIndex, codec,
 };
 use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::{oneshot, watch};
 
+use crate::archive::{ArchiveError, History, HistoryError};
 use crate::backend::{Backend, CertifiedBlock, NamedLedger, Progress, ProverRecord, StoredLink};
 use crate::describe;
 use crate::records::{self, BlockRecord, RECORD_BYTES_MAX};
@@ -51,6 +53,12 @@ impl NodeHandle {
         }
     }
 
+    /// The node behind it.
+    #[cfg(test)]
+    pub(crate) fn shell(&self) -> &Arc<Shell> {
+        &self.shell
+    }
+
     /// Reads the store; a store that cannot be read any more stops the node.
     fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<Option<T>, StoreError>) -> Option<T> {
         match self
@@ -67,19 +75,47 @@ impl NodeHandle {
         }
     }
 
+    /// Reads history, from the archive what the store no longer holds. An archive that fails is the
+    /// reader's trouble, not the node's.
+    fn history<T>(
+        &self,
+        read: impl FnOnce(&History<'_>) -> Result<Option<T>, HistoryError>,
+    ) -> Result<Option<T>, ArchiveError> {
+        let mut failed = None;
+        let found =
+            self.read(
+                |snapshot| match read(&History::new(snapshot, &self.shell.archive)) {
+                    Ok(found) => Ok(found),
+                    Err(HistoryError::Store(error)) => Err(error),
+                    Err(HistoryError::Archive(error)) => {
+                        failed = Some(error);
+                        Ok(None)
+                    }
+                },
+            );
+        match failed {
+            Some(error) => {
+                tracing::warn!(%error, "history cannot be read");
+                Err(error)
+            }
+            None => Ok(found),
+        }
+    }
+
     fn fate(&self, id: EnvelopeId) -> Option<FateRecord> {
         self.read(|snapshot| snapshot.get_value(Table::EnvelopeStatus, id.as_bytes()))
     }
 
-    fn outcome(&self, height: Height) -> Option<OutcomeRecord> {
-        self.read(|snapshot| snapshot.get_value(Table::Events, keys::height(height)))
+    fn outcome(&self, height: Height) -> Result<Option<OutcomeRecord>, ArchiveError> {
+        let key = keys::height(height);
+        self.history(|history| history.value(Table::Events, &key, height))
     }
 
-    /// The first or last height of a rollup's deliveries in a range.
-    fn delivery_height(&self, range: &KeyRange, last: bool, table: Table) -> Option<Height> {
+    /// The first or last height of a rollup's deliveries in a range: each has a link, which stays.
+    fn delivery_height(&self, range: &KeyRange, last: bool) -> Option<Height> {
         let row = self.read(|snapshot| match last {
-            true => snapshot.last(table, range),
-            false => snapshot.first(table, range),
+            true => snapshot.last(Table::StreamLinks, range),
+            false => snapshot.first(Table::StreamLinks, range),
         });
         keys::parse_rollup_height(&row?.0)
     }
@@ -161,10 +197,11 @@ impl Backend for NodeHandle {
         waiting.map(|()| view(EnvelopeStage::Pending, None))
     }
 
-    fn block(&self, height: Height) -> Option<CertifiedBlock> {
-        self.read(|snapshot| {
-            let read = |height: u64| -> Result<Option<BlockRecord>, StoreError> {
-                snapshot.get_value(Table::Blocks, keys::height(Height(height)))
+    fn block(&self, height: Height) -> Result<Option<CertifiedBlock>, ArchiveError> {
+        self.history(|history| {
+            let read = |height: u64| -> Result<Option<BlockRecord>, HistoryError> {
+                let height = Height(height);
+                history.value(Table::Blocks, &keys::height(height), height)
             };
             let Some(record) = read(height.0)? else {
                 return Ok(None);
@@ -190,14 +227,33 @@ impl Backend for NodeHandle {
         self.read(|snapshot| snapshot.get_value(Table::Epochs, keys::epoch(epoch)))
     }
 
-    fn delivery(&self, rollup: RollupId, height: Height) -> Option<DeliveryView> {
-        self.read(|snapshot| {
+    fn delivery(
+        &self,
+        rollup: RollupId,
+        height: Height,
+    ) -> Result<Option<DeliveryView>, ArchiveError> {
+        self.history(|history| {
             let key = keys::rollup_height(rollup, height);
-            let record: Option<DeliveryRecord> = snapshot.get_value(Table::Deliveries, key)?;
+            let record: Option<DeliveryRecord> = history.value(Table::Deliveries, &key, height)?;
             match record {
-                Some(record) => delivery_view(snapshot, record),
+                Some(record) => delivery_view(history, record),
                 None => Ok(None),
             }
+        })
+    }
+
+    fn gap(&self, from: Height, to: Height) -> Option<(Height, Height)> {
+        let up_to = KeyRange::through(&keys::height(Height(0)), &keys::height(to));
+        self.read(|snapshot| {
+            // As many as this node has joined.
+            for (key, value) in snapshot.range(Table::Gaps, &up_to, usize::MAX)? {
+                let last: Option<Height> = codec::decode(&value, RECORD_BYTES_MAX).ok();
+                let gap = keys::parse_height(&key).zip(last);
+                if gap.is_some_and(|(_, last)| last >= from) {
+                    return Ok(gap);
+                }
+            }
+            Ok(None)
         })
     }
 
@@ -206,7 +262,7 @@ impl Backend for NodeHandle {
             &keys::rollup_height(rollup, from),
             &keys::rollup_height(rollup, to),
         );
-        self.delivery_height(&range, false, Table::Deliveries)
+        self.delivery_height(&range, false)
     }
 
     fn last_delivery(&self, rollup: RollupId, to: Height) -> Option<Height> {
@@ -214,7 +270,7 @@ impl Backend for NodeHandle {
             &keys::rollup_height(rollup, Height(0)),
             &keys::rollup_height(rollup, to),
         );
-        self.delivery_height(&range, true, Table::Deliveries)
+        self.delivery_height(&range, true)
     }
 
     fn named_ledger(&self) -> Option<NamedLedger> {
@@ -242,9 +298,9 @@ impl Backend for NodeHandle {
         stored_link(&row)
     }
 
-    fn events(&self, height: Height) -> Vec<EventView> {
-        let Some(outcome) = self.outcome(height) else {
-            return Vec::new();
+    fn events(&self, height: Height) -> Result<Vec<EventView>, ArchiveError> {
+        let Some(outcome) = self.outcome(height)? else {
+            return Ok(Vec::new());
         };
         let event = |event| EventView {
             height: height.0,
@@ -252,11 +308,16 @@ impl Backend for NodeHandle {
             kind: describe::event_kind(event).into(),
             text: describe::event_text(event),
         };
-        outcome.events.iter().map(event).collect()
+        Ok(outcome.events.iter().map(event).collect())
     }
 
-    fn next_events(&self, from: Height, to: Height) -> Option<Height> {
-        self.read(|snapshot| {
+    fn next_events(&self, from: Height, to: Height) -> Result<Option<Height>, ArchiveError> {
+        self.history(|history| {
+            let (archived, from) = archived_events(history, from, to)?;
+            if archived.is_some() {
+                return Ok(archived);
+            }
+            let snapshot = history.snapshot;
             let mut range = KeyRange::through(&keys::height(from), &keys::height(to));
             loop {
                 let page = snapshot.range(Table::Events, &range, EVENTS_PAGE)?;
@@ -264,11 +325,7 @@ impl Backend for NodeHandle {
                     return Ok(None);
                 };
                 range = KeyRange::after(last).up_to(&keys::height(to));
-                let eventful = page.iter().find(|(_, value)| {
-                    let record = codec::decode::<OutcomeRecord>(value, RECORD_BYTES_MAX);
-                    record.is_ok_and(|record| !record.events.is_empty())
-                });
-                if let Some((key, _)) = eventful {
+                if let Some((key, _)) = page.iter().find(|row| is_eventful(row)) {
                     return Ok(keys::parse_height(key));
                 }
             }
@@ -296,10 +353,23 @@ impl Backend for NodeHandle {
         found.unwrap_or_default()
     }
 
-    fn proof(&self, auction: u64) -> Option<ProofView> {
+    fn proof(&self, auction: u64) -> Result<Option<ProofView>, ArchiveError> {
         let key = records::proof(conclave_types::AuctionId(auction), ProofSystem::Winterfell);
-        let record: ProofRecord = self.read(|snapshot| snapshot.get_value(Table::Proofs, key))?;
-        Some(proof_view(&record, true))
+        self.history(|history| {
+            let record: Option<ProofRecord> = history.snapshot.get_value(Table::Proofs, key)?;
+            let record = match record {
+                // Only its bytes were pruned.
+                Some(record) if record.submission.proof.is_empty() => {
+                    let segment = history.segment(record.height)?;
+                    segment.and_then(|segment| {
+                        let value = segment.get(Table::Proofs, &key)?;
+                        codec::decode::<ProofRecord>(value, RECORD_BYTES_MAX).ok()
+                    })
+                }
+                record => record,
+            };
+            Ok(record.map(|record| proof_view(&record, true)))
+        })
     }
 
     fn progress(&self) -> watch::Receiver<Progress> {
@@ -370,6 +440,35 @@ fn stored_link((_, value): &Row) -> Option<StoredLink> {
     codec::decode(value, RECORD_BYTES_MAX).ok()
 }
 
+/// The first height with events among the archived ones of a range, and where the store goes on.
+fn archived_events(
+    history: &History<'_>,
+    from: Height,
+    to: Height,
+) -> Result<(Option<Height>, Height), HistoryError> {
+    let mut next = from;
+    while next <= to {
+        let Some(segment) = history.segment(next)? else {
+            break;
+        };
+        let range = next..=to.min(segment.last);
+        let found = segment.rows(Table::Events).iter().find(|row| {
+            keys::parse_height(&row.0).is_some_and(|height| range.contains(&height))
+                && is_eventful(row)
+        });
+        if let Some((key, _)) = found {
+            return Ok((keys::parse_height(key), next));
+        }
+        next = segment.last.next();
+    }
+    Ok((None, next))
+}
+
+fn is_eventful((_, value): &Row) -> bool {
+    let record = codec::decode::<OutcomeRecord>(value, RECORD_BYTES_MAX);
+    record.is_ok_and(|record| !record.events.is_empty())
+}
+
 /// A batch as readers are shown it.
 enum Stored {
     Whole(Batch),
@@ -377,11 +476,11 @@ enum Stored {
 }
 
 impl Stored {
-    fn read(snapshot: &Snapshot, id: BatchId) -> Result<Option<Self>, StoreError> {
-        if let Some(batch) = snapshot.get_value(Table::Batches, id.as_bytes())? {
+    fn read(history: &History<'_>, id: BatchId) -> Result<Option<Self>, HistoryError> {
+        if let Some(batch) = history.of_batch(Table::Batches, id)? {
             return Ok(Some(Self::Whole(batch)));
         }
-        let evidence = snapshot.get_value(Table::Inconsistent, id.as_bytes())?;
+        let evidence = history.of_batch(Table::Inconsistent, id)?;
         Ok(evidence.map(Self::Inconsistent))
     }
 
@@ -399,15 +498,16 @@ impl Stored {
 /// A stored delivery with the envelopes it speaks of; nothing, rather than a part of it, while a
 /// body is missing.
 fn delivery_view(
-    snapshot: &Snapshot,
+    history: &History<'_>,
     record: DeliveryRecord,
-) -> Result<Option<DeliveryView>, StoreError> {
+) -> Result<Option<DeliveryView>, HistoryError> {
     let delivery = record.delivery;
     let mut batches: Vec<(BatchId, Stored)> = Vec::new();
     let mut envelopes = Vec::with_capacity(delivery.entries.len());
+    let mut malformed = BTreeSet::new();
     for (entry, placed) in delivery.entries.iter().zip(&record.placed) {
         if !batches.iter().any(|(id, _)| *id == placed.batch) {
-            let batch = Stored::read(snapshot, placed.batch)?;
+            let batch = Stored::read(history, placed.batch)?;
             batches.extend(batch.map(|batch| (placed.batch, batch)));
         }
         let batch = batches.iter().find(|(id, _)| *id == placed.batch);
@@ -418,6 +518,9 @@ fn delivery_view(
             tracing::error!(rollup, height, batch = %placed.batch, "a body is missing");
             return Ok(None);
         };
+        if entry.outcome == StreamOutcome::Malformed {
+            malformed.insert(header.core.epoch);
+        }
         let transactions = match entry.outcome {
             StreamOutcome::Opened {
                 first,
@@ -438,11 +541,7 @@ fn delivery_view(
             transactions: transactions.iter().map(hex::encode).collect(),
         });
     }
-    let malformed = |entry: &DeliveredEntry| entry.outcome == StreamOutcome::Malformed;
-    let evidence = match delivery.entries.iter().any(malformed) {
-        true => malformed_evidence(snapshot, delivery.height)?,
-        false => Vec::new(),
-    };
+    let evidence = malformed_evidence(history, delivery.height, malformed)?;
     let inconsistent = batches.iter().filter_map(|(_, batch)| match batch {
         Stored::Inconsistent(evidence) => Some(hex::encode(codec::encode(evidence))),
         Stored::Whole(_) => None,
@@ -460,21 +559,20 @@ fn delivery_view(
     }))
 }
 
-/// Keys that the envelopes opened in one block may be sealed to: its own epoch's, the one before,
-/// and those of bids that were held for long.
-const MALFORMED_LANES_MAX: usize = 16;
-
-/// What shows the malformed envelopes of a block, for each key that they were sealed to.
-fn malformed_evidence(snapshot: &Snapshot, height: Height) -> Result<Vec<String>, StoreError> {
-    let lanes = KeyRange::prefix(&keys::height_kind(height, LaneKind::Malformed));
-    let rows = snapshot.range(Table::Openings, &lanes, MALFORMED_LANES_MAX)?;
-    let records = rows
-        .iter()
-        .filter_map(|(_, value)| codec::decode::<OpeningRecord>(value, RECORD_BYTES_MAX).ok());
-    let evidence = records.filter_map(|record| record.evidence);
-    Ok(evidence
-        .map(|evidence| hex::encode(codec::encode(&evidence)))
-        .collect())
+/// What shows the malformed envelopes of a block that are sealed to these keys.
+fn malformed_evidence(
+    history: &History<'_>,
+    height: Height,
+    sealed_to: BTreeSet<Epoch>,
+) -> Result<Vec<String>, HistoryError> {
+    let mut evidence = Vec::new();
+    for epoch in sealed_to {
+        let key = keys::height_lane(height, LaneKind::Malformed.of(epoch));
+        let record: Option<OpeningRecord> = history.value(Table::Openings, &key, height)?;
+        let shown = record.and_then(|record| record.evidence);
+        evidence.extend(shown.map(|shown| hex::encode(codec::encode(&shown))));
+    }
+    Ok(evidence)
 }
 
 fn proof_view(record: &ProofRecord, with_bytes: bool) -> ProofView {

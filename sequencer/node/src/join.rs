@@ -1,5 +1,6 @@
 //! How a node without a safety state begins: a first start, or an empty disk under keys that have
-//! signed before.
+//! signed before. And how one with its memory goes on that is further behind than the others have
+//! blocks: by the same snapshot, with its safety state untouched and its older history kept.
 //!
 //! ```text
 //! standings of the others ─▶ a safety state that contradicts nothing signed before   (agreement::rejoin)
@@ -28,11 +29,12 @@ use conclave_types::{BlockHeader, Digest, Height, Range, Signers, ValidatorIndex
 
 use crate::catchup::verify_blocks;
 use crate::download::Verdict;
+use crate::node::NodeError;
 use crate::records::{self, SnapshotManifest, SnapshotRecord};
 use crate::recovery::assemble;
 use crate::serve::{Request, Response};
 use crate::shell::{Shell, lock};
-use crate::store::{KeyRange, StoreError, Table, WriteBatch, keys};
+use crate::store::{KeyRange, Snapshot, StoreError, Table, WriteBatch, keys};
 
 /// Between two rounds of questions.
 const ROUND: Duration = Duration::from_millis(250);
@@ -46,6 +48,57 @@ const OFFERS_MAX: usize = 16;
 const PIECES_QUICK: usize = 16;
 /// Pieces written together.
 const PIECES_TOGETHER: usize = 16;
+
+/// Under this key of [`Table::Meta`]: the others no longer have the blocks after ours.
+const BEHIND: &[u8] = b"behind";
+
+/// Which snapshot is wanted, and what becomes of what is here.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// Only one of a later height than this.
+    above: Height,
+    /// Whether what is here is what an earlier attempt left, and not history.
+    afresh: bool,
+}
+
+/// Whether this node was stopped to go on from a snapshot.
+pub(crate) fn is_behind(snapshot: &Snapshot) -> Result<bool, StoreError> {
+    snapshot.contains(Table::Meta, BEHIND)
+}
+
+/// Takes up a newer snapshot, if there still is one. Ends early when the node stops; it is then tried
+/// again at the next start.
+pub(crate) async fn skip(shell: &Shell, committed: Height) -> Result<(), StoreError> {
+    let wanted = Wanted {
+        above: committed,
+        afresh: false,
+    };
+    let mut batch = snapshot(shell, wanted).await?.unwrap_or_default();
+    if *shell.closing.borrow() {
+        return Ok(());
+    }
+    *lock(&shell.syncing) = None;
+    batch.delete(Table::Meta, BEHIND);
+    shell.writer.persist(batch).await
+}
+
+/// Stops the node, to begin again from a snapshot, if the others offer one of a later height than
+/// `committed`; they said that they do not have the block after it.
+pub(crate) async fn fall_behind(shell: &Shell, committed: Height) {
+    let offers = shell.ask_all(&Request::Snapshots).await;
+    if !matches!(choose(shell, &offers, 0, committed), Choice::One(..)) {
+        return;
+    }
+    let mut batch = WriteBatch::new();
+    batch.put(Table::Meta, BEHIND, []);
+    match shell.writer.persist(batch).await {
+        Ok(()) => {
+            shell.behind.store(true, Ordering::Release);
+            shell.stop(NodeError::Behind { committed }.to_string());
+        }
+        Err(error) => shell.stop(error.to_string()),
+    }
+}
 
 /// Writes what a node without a safety state begins from. Ends early when the node stops.
 pub(crate) async fn join(shell: &Shell, ran_before: bool) -> Result<(), StoreError> {
@@ -61,7 +114,11 @@ pub(crate) async fn join(shell: &Shell, ran_before: bool) -> Result<(), StoreErr
             abstain_through = state.abstain_through.0,
             "this validator has no safety state and the chain has begun: it signs nothing up to this view"
         );
-        if let Some(found) = snapshot(shell).await? {
+        let wanted = Wanted {
+            above: Height(0),
+            afresh: true,
+        };
+        if let Some(found) = snapshot(shell, wanted).await? {
             batch.append(found);
         }
     }
@@ -93,6 +150,7 @@ async fn begin_from(
             let answered = answers.len();
             tracing::info!(
                 answered,
+                ran_before,
                 "waiting until enough validators say where they stand"
             );
         }
@@ -127,16 +185,16 @@ async fn begin_from(
 
 /// Fetches a snapshot and what belongs to it, and returns the writes that make it valid; `None` if
 /// the chain is too young to have one, or the node stops.
-async fn snapshot(shell: &Shell) -> Result<Option<WriteBatch>, StoreError> {
+async fn snapshot(shell: &Shell, wanted: Wanted) -> Result<Option<WriteBatch>, StoreError> {
     for attempt in 0_u64.. {
         let offers = shell.ask_all(&Request::Snapshots).await;
-        match choose(shell, &offers, attempt) {
+        match choose(shell, &offers, attempt, wanted.above) {
             Choice::None => return Ok(None),
             Choice::Wait => {}
             Choice::One(manifest, holders) => {
                 let (height, bytes) = (manifest.height.0, manifest.bytes);
                 tracing::info!(height, bytes, "joining by a snapshot of the ledger");
-                match take(shell, &manifest, &holders).await? {
+                match take(shell, wanted, &manifest, &holders).await? {
                     Some(batch) => return Ok(Some(batch)),
                     // It may have made way for a newer one meanwhile.
                     None => {
@@ -153,7 +211,7 @@ async fn snapshot(shell: &Shell) -> Result<Option<WriteBatch>, StoreError> {
 }
 
 /// Whether validators of weight f+1 are among these; who weighs nothing is left aside.
-fn has_one_honest(committee: &Committee, peers: &Signers) -> bool {
+pub(crate) fn has_one_honest(committee: &Committee, peers: &Signers) -> bool {
     let weight: u16 = peers.iter().map(|peer| committee.weight(peer)).sum();
     weight >= committee.threshold.one_honest()
 }
@@ -165,8 +223,13 @@ enum Choice {
 }
 
 /// The newest snapshot that validators of weight f+1 have; after a failed attempt an older one, of
-/// which they keep some for longer.
-fn choose(shell: &Shell, offers: &[(ValidatorIndex, Response)], attempt: u64) -> Choice {
+/// which they keep some for longer. None of a height up to `above`.
+fn choose(
+    shell: &Shell,
+    offers: &[(ValidatorIndex, Response)],
+    attempt: u64,
+    above: Height,
+) -> Choice {
     let mut by_digest: BTreeMap<(Height, Digest), (SnapshotManifest, Signers)> = BTreeMap::new();
     let mut without = Signers::default();
     for (from, offer) in offers {
@@ -176,10 +239,11 @@ fn choose(shell: &Shell, offers: &[(ValidatorIndex, Response)], attempt: u64) ->
                 .punish(*from, "an answer to another question");
             continue;
         };
-        if manifests.is_empty() {
+        let newer = || manifests.iter().filter(|manifest| manifest.height > above);
+        if newer().next().is_none() {
             without.insert(*from);
         }
-        let plausible = manifests.iter().filter(|manifest| manifest.is_plausible());
+        let plausible = newer().filter(|manifest| manifest.is_plausible());
         for manifest in plausible.take(OFFERS_MAX) {
             let key = (manifest.height, manifest.digest());
             let entry = by_digest.entry(key);
@@ -215,6 +279,7 @@ fn choose(shell: &Shell, offers: &[(ValidatorIndex, Response)], attempt: u64) ->
 /// Fetches one snapshot; `None` if it cannot be had.
 async fn take(
     shell: &Shell,
+    wanted: Wanted,
     manifest: &SnapshotManifest,
     holders: &[ValidatorIndex],
 ) -> Result<Option<WriteBatch>, StoreError> {
@@ -232,17 +297,18 @@ async fn take(
         tracing::error!("a snapshot that f+1 validators vouch for lacks bids of its ledger");
         return Ok(None);
     }
-    // Whatever an earlier attempt left.
-    let mut batch = WriteBatch::new();
-    for table in [
-        Table::LedgerSnapshots,
-        Table::SnapshotPieces,
-        Table::JoinedContents,
-    ] {
-        batch.delete_range(table, KeyRange::all());
+    if wanted.afresh {
+        let mut batch = WriteBatch::new();
+        for table in [
+            Table::LedgerSnapshots,
+            Table::SnapshotPieces,
+            Table::JoinedContents,
+        ] {
+            batch.delete_range(table, KeyRange::all());
+        }
+        shell.writer.persist(batch).await?;
     }
-    shell.writer.persist(batch).await?;
-    let Some(blocks) = blocks(shell, manifest).await else {
+    let Some(blocks) = blocks(shell, wanted, manifest).await else {
         return Ok(None);
     };
     if !contents(shell, &ledger.provable()).await? {
@@ -262,6 +328,22 @@ async fn take(
     }
     let mut batch = blocks;
     let key = keys::height(manifest.height);
+    // From the older ones on, blocks are missing, and so are votes for blocks in between.
+    let before = KeyRange::between(&keys::height(Height(0)), &key);
+    for table in [
+        Table::LedgerSnapshots,
+        Table::SnapshotPieces,
+        Table::PendingBlocks,
+    ] {
+        batch.delete_range(table, before.clone());
+    }
+    let executed = shell
+        .store
+        .snapshot()?
+        .last(Table::Events, &KeyRange::all())?;
+    let executed = executed.and_then(|(key, _)| keys::parse_height(&key));
+    let first = executed.unwrap_or_default().next();
+    batch.put_value(Table::Gaps, keys::height(first), &manifest.height);
     batch.put_value(Table::LedgerSnapshots, key, manifest);
     Ok(Some(batch))
 }
@@ -311,13 +393,15 @@ fn holds_its_bids(shell: &Shell, record: &SnapshotRecord, ledger: &Ledger) -> bo
 
 /// Certified blocks from as far before the snapshot as elections look back, to the first whose
 /// header shows that the committee agrees on the ledger of its height, or a later one.
-async fn blocks(shell: &Shell, manifest: &SnapshotManifest) -> Option<WriteBatch> {
+async fn blocks(shell: &Shell, wanted: Wanted, manifest: &SnapshotManifest) -> Option<WriteBatch> {
     let first = manifest.height.0.saturating_sub(ANCESTRY_BLOCKS as u64 - 1);
     let mut next = Height(first.max(1));
     let mut last: Option<BlockHeader> = None;
     let mut batch = WriteBatch::new();
-    batch.delete_range(Table::Blocks, KeyRange::all());
-    batch.delete_range(Table::BlockHeights, KeyRange::all());
+    if wanted.afresh {
+        batch.delete_range(Table::Blocks, KeyRange::all());
+        batch.delete_range(Table::BlockHeights, KeyRange::all());
+    }
     loop {
         let mut found = None;
         for peer in shell.connected_peers() {

@@ -13,6 +13,7 @@
 //! - CPU-heavy work runs on worker threads, never on the reactor and never on the core's thread.
 //! - Every queue from outside is bounded; what waits there makes peers and clients wait.
 
+mod archive;
 pub mod backend;
 mod begin;
 mod catchup;
@@ -30,6 +31,7 @@ mod join;
 mod keyring;
 mod membership;
 mod metrics;
+mod newcomer;
 mod node;
 mod operator;
 mod provable;
@@ -37,6 +39,7 @@ mod records;
 mod recovery;
 mod replica;
 mod reports;
+mod retention;
 mod secrets;
 mod serve;
 mod shell;
@@ -46,6 +49,12 @@ pub mod transport;
 mod vault;
 mod workers;
 
+#[cfg(test)]
+extern crate self as conclave_node;
+#[cfg(test)]
+mod tests;
+
+pub use archive::{ArchiveError, ArchivePlace};
 #[cfg(feature = "conduct")]
 pub use conduct::Bend;
 pub use epochs::{
@@ -54,6 +63,7 @@ pub use epochs::{
 pub use handle::NodeHandle;
 pub use keyring::Keyring;
 pub use membership::Membership;
+pub use newcomer::mark_new;
 pub use node::{Node, NodeConfig, NodeError, NodeKeys};
 pub use operator::Operator;
 pub use records::{BlockRecord, RECORD_BYTES_MAX, SnapshotManifest, SnapshotRecord};

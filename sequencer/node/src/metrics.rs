@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
     refused: AtomicU64,
     pub(crate) envelopes: AtomicU64,
     pub(crate) transactions: AtomicU64,
+    /// Segments that the archive did not take.
+    pub(crate) archive_failures: AtomicU64,
     misbehaviour: AtomicU64,
     garbage: AtomicU64,
     finality: Mutex<Recent>,
@@ -243,6 +245,12 @@ impl Metrics {
             "counter",
             "Messages that did not decode.",
             get(&self.garbage),
+        );
+        add(
+            "archive_failures_total",
+            "counter",
+            "Segments that the archive did not take; nothing is pruned meanwhile.",
+            get(&self.archive_failures),
         );
         add(
             "peers_connected",

@@ -19,6 +19,7 @@ use conclave_types::{Genesis, Height, codec};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::sync::{mpsc, watch};
 
+use crate::archive::{Archive, ArchiveError, ArchivePlace, History};
 use crate::backend::Progress;
 use crate::begin::{self, Beginning};
 use crate::committees::Committees;
@@ -36,6 +37,7 @@ use crate::provable::Provable;
 use crate::records::RECORD_BYTES_MAX;
 use crate::recovery::{self, RecoveryError};
 use crate::replica::{Effect, Event, PeerMessage, Replica};
+use crate::retention;
 use crate::secrets::{GenesisShares, Secrets, SecretsError};
 use crate::serve::{self, Request};
 use crate::shell::{Shell, count, lock};
@@ -76,6 +78,12 @@ pub struct NodeConfig {
     pub genesis: Genesis,
     pub keys: NodeKeys,
     pub data_dir: PathBuf,
+    /// Executed heights that stay in the data directory; `None` keeps all. What the protocol needs
+    /// stays whatever this is; [`limits::RETENTION_BLOCKS_MIN`](conclave_types::limits) and more
+    /// leave room for peers that were away.
+    pub retention_blocks: Option<u64>,
+    /// Where older ones go and are read from; a folder in the data directory when `None`.
+    pub archive: Option<ArchivePlace>,
     /// Where peers reach it (UDP).
     pub listen: SocketAddr,
     /// Where clients reach it.
@@ -113,6 +121,8 @@ pub enum NodeError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
     Recovery(#[from] RecoveryError),
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -127,6 +137,12 @@ pub enum NodeError {
     /// The system gives no threads.
     #[error("[CV-NODE-005] cannot start a thread: {source}; raise the limit of processes")]
     Thread { source: std::io::Error },
+    /// The others have pruned the blocks that this node needs next. It has stopped in order, and the next
+    /// start with the same configuration goes on from a snapshot of theirs.
+    #[error(
+        "[CV-NODE-046] the others no longer have the blocks after {committed}; start the node again, and it goes on from a snapshot"
+    )]
+    Behind { committed: Height },
     /// The node stopped itself.
     #[error("{reason}")]
     Stopped { reason: String },
@@ -195,8 +211,14 @@ impl Node {
             chain: genesis.chain_id(),
             validator: own,
         };
-        let data_dir = config.data_dir.clone();
-        let opened = tokio::task::spawn_blocking(move || begin::open(&data_dir, identity));
+        let place = config
+            .archive
+            .unwrap_or_else(|| ArchivePlace::Folder(config.data_dir.join("archive")));
+        let runtime = tokio::runtime::Handle::current();
+        let archive = Arc::new(Archive::open(&place, identity, runtime.clone())?);
+        let (data_dir, transcript) = (config.data_dir.clone(), genesis.sealing.transcript);
+        let opened =
+            tokio::task::spawn_blocking(move || begin::open(&data_dir, identity, &transcript));
         let opened = opened.await.map_err(|error| NodeError::Stopped {
             reason: error.to_string(),
         })??;
@@ -208,7 +230,7 @@ impl Node {
         let (events, inner) = unbounded();
         let (ingress, outer) = bounded(INGRESS_MAX);
         let (writer, mut failure) = StoreWriter::start(store.clone())?;
-        let contents = Arc::new(StoredContents::new(store.clone()));
+        let contents = Arc::new(StoredContents::new(store.clone(), archive.clone()));
         let ledger = recovered.sequencing.ledger.clone();
         secrets.recover(&ledger, &recovered.changes)?;
         let tools = Tools {
@@ -238,13 +260,14 @@ impl Node {
             signatures: signatures.clone(),
             origin: genesis.origin(),
         };
-        let beginning = Beginning::new(opened, recovered);
+        let beginning = Beginning::new(opened, recovered)?;
         let shell = Arc::new(Shell {
             own,
             store,
             writer,
+            archive,
             transport: transport.handle(),
-            runtime: tokio::runtime::Handle::current(),
+            runtime,
             events,
             workers,
             metrics: Metrics::default(),
@@ -263,6 +286,7 @@ impl Node {
             committees: Committees::new(genesis.chain_id(), first, newest),
             syncing: Mutex::default(),
             joining: AtomicBool::new(beginning.joins()),
+            behind: AtomicBool::new(false),
             closing: closed.clone(),
             genesis,
             _released: release,
@@ -303,6 +327,9 @@ impl Node {
                     stop.send_replace(Some(error.to_string()));
                 }
             });
+        }
+        if let Some(blocks) = config.retention_blocks {
+            tokio::spawn(retention::run(shell.clone(), blocks));
         }
         let handle = Arc::new(NodeHandle::new(shell.clone(), ingress));
         let limits = HttpLimits::default();
@@ -368,10 +395,13 @@ impl Node {
             // It ends by itself: it was told to, and bounds how long open requests may take.
             let _ = (&mut self.api).await;
         }
+        let behind = self.shell.behind.load(Ordering::Acquire);
+        let committed = Height(self.shell.committed.load(Ordering::Relaxed));
         drop((self.shell, self.handle));
         // Readers that an embedding program still holds keep the store's file open.
         let _ = tokio::time::timeout(RELEASE_WAIT, self.released).await;
         match (reason, joined, flushed) {
+            (Some(_), Ok(Ok(())), Ok(())) if behind => Err(NodeError::Behind { committed }),
             (Some(reason), _, _) => Err(NodeError::Stopped { reason }),
             (None, Ok(Ok(())), Ok(())) => Ok(()),
             (None, Ok(Ok(())), Err(error)) => Err(error.into()),
@@ -415,7 +445,7 @@ fn prover_records(
     snapshot: &Snapshot,
     height: Height,
 ) -> Result<BTreeMap<conclave_types::AccountId, crate::backend::ProverRecord>, NodeError> {
-    let mut records = BTreeMap::new();
+    let mut records = retention::counted(snapshot)?;
     let last = keys::height(height);
     let mut range = KeyRange::through(&keys::height(Height(0)), &last);
     loop {
@@ -649,10 +679,9 @@ async fn answer_requests(
                     return;
                 }
             };
-            let answer = shell
-                .store
-                .snapshot()
-                .and_then(|snapshot| serve::answer(&snapshot, &question));
+            let answer = shell.store.snapshot().and_then(|snapshot| {
+                serve::answer(&History::new(&snapshot, &shell.archive), &question)
+            });
             match answer {
                 Ok(answer) => request
                     .responder

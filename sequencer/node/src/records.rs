@@ -20,6 +20,8 @@ const SNAPSHOTS_KEPT_BLOCKS: u64 = 64;
 /// Of those before, the last two whose heights are multiples of this stay, so that a joining node
 /// has time to fetch a large one.
 pub(crate) const SNAPSHOTS_SERVED_BLOCKS: u64 = 512;
+/// How old the oldest snapshot that is kept can be.
+pub(crate) const SNAPSHOT_AGE_BLOCKS_MAX: u64 = SNAPSHOTS_KEPT_BLOCKS + 3 * SNAPSHOTS_SERVED_BLOCKS;
 /// Bytes of one piece of a snapshot: an eighth of what an answer may hold.
 pub(crate) const SNAPSHOT_PIECE_BYTES: usize = 1024 * 1024;
 /// Bytes of a whole snapshot that is put together: what a node can hold in memory twice.

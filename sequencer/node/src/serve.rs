@@ -12,9 +12,10 @@ use conclave_types::{
     ShareBundle, ShareLane, codec, limits,
 };
 
+use crate::archive::{History, HistoryError};
 use crate::contents;
 use crate::records::{BlockRecord, RECORD_BYTES_MAX, SnapshotManifest};
-use crate::store::{KeyRange, Snapshot, StoreError, Table, keys};
+use crate::store::{KeyRange, StoreError, Table, keys};
 use crate::transport::bounds;
 
 /// Blocks in one answer, unless none of them has a certificate of its own; further ones are asked for
@@ -78,22 +79,27 @@ pub enum Response {
     EpochChange(Option<Box<EpochChange>>),
 }
 
-/// Answers from the store.
-pub(crate) fn answer(snapshot: &Snapshot, request: &Request) -> Result<Response, StoreError> {
+/// Answers from the store, and from the archive what the store no longer holds. Whoever asks what the
+/// archive cannot give at the moment gets the answer of one that does not have it, and asks others.
+pub(crate) fn answer(history: &History<'_>, request: &Request) -> Result<Response, StoreError> {
+    let snapshot = history.snapshot;
     match request {
-        Request::Block(id) => Ok(Response::Block(find_block(snapshot, *id)?.map(Box::new))),
-        Request::Blocks { from } => blocks(snapshot, *from),
-        Request::Manifest(id) => Ok(Response::Manifest(manifest(snapshot, *id)?)),
+        Request::Block(id) => {
+            let found = lacking(find_block(history, *id))?;
+            Ok(Response::Block(found.map(Box::new)))
+        }
+        Request::Blocks { from } => blocks(history, *from),
+        Request::Manifest(id) => Ok(Response::Manifest(lacking(manifest(history, *id))?)),
         Request::Shards(id) => {
-            let held: Option<Dispersal> = snapshot.get_value(Table::Dispersals, id.as_bytes())?;
-            Ok(Response::Shards(
-                held.map_or_else(Vec::new, |held| held.shards),
-            ))
+            let held = history.of_batch::<Dispersal>(Table::Dispersals, *id);
+            let shards = lacking(held)?.map(|held| held.shards);
+            Ok(Response::Shards(shards.unwrap_or_default()))
         }
         Request::Shares { height, lane } => {
             let key = keys::height_lane(*height, *lane);
-            let record: Option<OpeningRecord> = snapshot.get_value(Table::Openings, key)?;
-            Ok(Response::Shares(record.and_then(|record| record.bundle)))
+            let record = history.value::<OpeningRecord>(Table::Openings, &key, *height);
+            let bundle = lacking(record)?.and_then(|record| record.bundle);
+            Ok(Response::Shares(bundle))
         }
         Request::Standing => {
             let state: Option<SafetyState> = snapshot.get_value(Table::Safety, keys::SAFETY)?;
@@ -130,24 +136,37 @@ pub(crate) fn answer(snapshot: &Snapshot, request: &Request) -> Result<Response,
     }
 }
 
+/// What the archive fails to give counts as not there.
+fn lacking<T>(found: Result<Option<T>, HistoryError>) -> Result<Option<T>, StoreError> {
+    match found {
+        Ok(found) => Ok(found),
+        Err(HistoryError::Store(error)) => Err(error),
+        Err(HistoryError::Archive(error)) => {
+            tracing::warn!(%error, "a peer's question cannot be answered");
+            Ok(None)
+        }
+    }
+}
+
 /// A batch's manifest, from its dispersal or from the rebuilt batch.
 pub(crate) fn manifest(
-    snapshot: &Snapshot,
+    history: &History<'_>,
     id: BatchId,
-) -> Result<Option<Arc<Manifest>>, StoreError> {
-    let dispersal: Option<Dispersal> = snapshot.get_value(Table::Dispersals, id.as_bytes())?;
+) -> Result<Option<Arc<Manifest>>, HistoryError> {
+    let dispersal: Option<Dispersal> = history.of_batch(Table::Dispersals, id)?;
     if let Some(dispersal) = dispersal {
         return Ok(Some(dispersal.manifest));
     }
-    let batch: Option<Batch> = snapshot.get_value(Table::Batches, id.as_bytes())?;
+    let batch: Option<Batch> = history.of_batch(Table::Batches, id)?;
     Ok(batch.map(|batch| Arc::new(batch.manifest())))
 }
 
-fn find_block(snapshot: &Snapshot, id: BlockId) -> Result<Option<Block>, StoreError> {
+fn find_block(history: &History<'_>, id: BlockId) -> Result<Option<Block>, HistoryError> {
+    let snapshot = history.snapshot;
     let height: Option<Height> = snapshot.get_value(Table::BlockHeights, id.as_bytes())?;
     if let Some(height) = height {
         let record: Option<BlockRecord> =
-            snapshot.get_value(Table::Blocks, keys::height(height))?;
+            history.value(Table::Blocks, &keys::height(height), height)?;
         return Ok(record.map(|record| record.block));
     }
     // Their keys start with a height that we do not know. However many there are, the one that is
@@ -172,15 +191,16 @@ fn find_block(snapshot: &Snapshot, id: BlockId) -> Result<Option<Block>, StoreEr
 /// is as long as the views in a row that lost their commit votes; it is never cut, or whoever is
 /// behind it could not pass. An answer ends with an epoch's last block at the latest, so one committee
 /// vouches for all of it.
-fn blocks(snapshot: &Snapshot, from: Height) -> Result<Response, StoreError> {
+fn blocks(history: &History<'_>, from: Height) -> Result<Response, StoreError> {
     let (mut blocks, mut certificate, mut certified, mut bytes) = (Vec::new(), None, 0, 0);
     for height in from.0..u64::MAX {
         let full = blocks.len() as u64 >= BLOCKS_MAX || bytes > BLOCKS_BYTES;
         if full && certified > 0 {
             break;
         }
-        let key = keys::height(Height(height));
-        let Some(value) = snapshot.get(Table::Blocks, key)? else {
+        let height = Height(height);
+        let found = history.get(Table::Blocks, &keys::height(height), height);
+        let Some(value) = lacking(found)? else {
             break;
         };
         bytes += value.len();

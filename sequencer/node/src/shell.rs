@@ -16,6 +16,7 @@ use conclave_types::{
 };
 use tokio::sync::{oneshot, watch};
 
+use crate::archive::Archive;
 use crate::backend::{Progress, ProverRecord};
 use crate::committees::Committees;
 use crate::download::Syncing;
@@ -47,6 +48,8 @@ pub(crate) struct Shell {
     pub(crate) own: ValidatorIndex,
     pub(crate) store: Store,
     pub(crate) writer: StoreWriter,
+    /// What was pruned from the store.
+    pub(crate) archive: Arc<Archive>,
     pub(crate) transport: TransportHandle,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) events: crossbeam_channel::Sender<Event>,
@@ -71,6 +74,8 @@ pub(crate) struct Shell {
     pub(crate) syncing: Mutex<Option<Syncing>>,
     /// Set until a node without a safety state knows what to begin from.
     pub(crate) joining: AtomicBool,
+    /// Set when the node stops to go on from a snapshot.
+    pub(crate) behind: AtomicBool,
     /// Whether the node is being stopped.
     pub(crate) closing: watch::Receiver<bool>,
     /// Dropped last, so that its receiver knows when the store's file is released.

@@ -56,9 +56,10 @@ async fn a_validator_with_an_empty_disk_joins_by_a_snapshot_and_votes() {
     let (_, height) = submit(&nodes[0], network.sealed(ORDERED, &[b"after".to_vec()])).await;
     joined.executed(height).await;
     assert_eq!(stream(&joined), stream(&nodes[0]));
-    assert!(nodes[0].handle.delivery(ORDERED, early).is_some());
+    let of = |node: &Running| node.handle.delivery(ORDERED, early).expect("can be read");
+    assert!(of(&nodes[0]).is_some());
     assert!(
-        joined.handle.delivery(ORDERED, early).is_none(),
+        of(&joined).is_none(),
         "it took a snapshot of a later height"
     );
     let own = delivered(&joined, ORDERED, height);

@@ -12,7 +12,7 @@ use super::extract::{NoParams, Params, PathId};
 use super::limits::{LIST_DEFAULT, LIST_MAX, SCAN_HEIGHTS, list_limit};
 use super::state::Shared;
 use super::view;
-use crate::backend::Backend;
+use crate::backend::{ArchiveError, Backend};
 
 /// One account; all zero if nothing has come to it yet.
 #[utoipa::path(
@@ -72,7 +72,7 @@ pub(super) async fn events<B: Backend>(
         let last = executed.min(Height(next.0.saturating_add(SCAN_HEIGHTS - 1)));
         let room = limit - list.len();
         let read = api.read(move |backend| read_events(backend, next, last, room));
-        let (found, after) = read.await?;
+        let (found, after) = read.await??;
         list.extend(found);
         next = after;
     }
@@ -85,14 +85,14 @@ fn read_events<B: Backend>(
     mut next: Height,
     last: Height,
     limit: usize,
-) -> (Vec<EventView>, Height) {
+) -> Result<(Vec<EventView>, Height), ArchiveError> {
     let mut list = Vec::new();
     while list.len() < limit && next <= last {
-        let Some(height) = backend.next_events(next, last) else {
-            return (list, last.next());
+        let Some(height) = backend.next_events(next, last)? else {
+            return Ok((list, last.next()));
         };
-        list.extend(backend.events(height));
+        list.extend(backend.events(height)?);
         next = height.next();
     }
-    (list, next)
+    Ok((list, next))
 }

@@ -75,8 +75,12 @@ pub(super) async fn blocks<B: Backend>(
         let mut list = Vec::new();
         let mut bytes = 0;
         for height in (from..=committed).take(limit) {
-            let Some(block) = backend.block(Height(height)) else {
-                break;
+            let block = match backend.block(Height(height)) {
+                Ok(Some(block)) => block,
+                Ok(None) => break,
+                // What was read before it is worth an answer.
+                Err(_) if !list.is_empty() => break,
+                Err(error) => return Err(Failure::from(error)),
             };
             let block = view::block(&block);
             bytes += view::block_bytes(&block);
@@ -85,9 +89,9 @@ pub(super) async fn blocks<B: Backend>(
             }
             list.push(block);
         }
-        list
+        Ok(list)
     });
-    Ok(Json(list.await?))
+    Ok(Json(list.await??))
 }
 
 /// One committed block with its certificate.
@@ -101,10 +105,9 @@ pub(super) async fn block<B: Backend>(
     PathId(height): PathId<Height>,
     _: Params<NoParams>,
 ) -> Result<Json<BlockView>, Failure> {
-    let found = api.read(move |backend| backend.block(height).map(|block| view::block(&block)));
+    let found = api.read(move |backend| backend.block(height)).await??;
     found
-        .await?
-        .map(Json)
+        .map(|block| Json(view::block(&block)))
         .ok_or_else(|| Failure::unknown("committed block at height", height))
 }
 

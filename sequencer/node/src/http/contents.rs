@@ -53,10 +53,11 @@ impl DeliveryReader {
             true => self.next,
             false => to.min(Height(self.next.0.saturating_add(SCAN_HEIGHTS - 1))),
         };
+        let last = up_to_gap(backend, self.next, last)?;
         let found = backend.next_delivery(self.rollup, self.next, last);
         let reading = match (found, self.proofs) {
             (Some(height), _) => {
-                let delivery = backend.delivery(self.rollup, height);
+                let delivery = backend.delivery(self.rollup, height)?;
                 let delivery =
                     delivery.ok_or_else(|| Failure::missing("the delivery", height.0))?;
                 self.carried = Some((view::next_index(&delivery), delivery.stream_digest.clone()));
@@ -87,8 +88,11 @@ impl DeliveryReader {
         let (first_index, stream_digest) = match self.carried.take() {
             Some(carried) => carried,
             None => match backend.last_delivery(self.rollup, height) {
+                found if gap_since(backend, found, height).is_some() => {
+                    return Err(Failure::no_history(height));
+                }
                 Some(at) => {
-                    let delivery = backend.delivery(self.rollup, at);
+                    let delivery = backend.delivery(self.rollup, at)?;
                     let delivery =
                         delivery.ok_or_else(|| Failure::missing("the delivery", at.0))?;
                     (view::next_index(&delivery), delivery.stream_digest)
@@ -137,11 +141,33 @@ pub(super) fn contents<B: Backend>(
     })
 }
 
+/// How far contents can be read from a height on: up to the next that this node was not there for.
+pub(super) fn up_to_gap<B: Backend>(
+    backend: &B,
+    from: Height,
+    to: Height,
+) -> Result<Height, Failure> {
+    match backend.gap(from, to) {
+        Some((first, last)) if first <= from => Err(Failure::no_history(last)),
+        Some((first, _)) => Ok(Height(first.0 - 1)),
+        None => Ok(to),
+    }
+}
+
+/// Whether something may have been delivered after the last delivery that is known.
+pub(super) fn gap_since<B: Backend>(
+    backend: &B,
+    known: Option<Height>,
+    height: Height,
+) -> Option<(Height, Height)> {
+    backend.gap(known.unwrap_or_default().next(), height)
+}
+
 fn with_block<B: Backend>(
     backend: &B,
     mut delivery: DeliveryView,
 ) -> Result<DeliveryView, Failure> {
-    let block = backend.block(Height(delivery.height));
+    let block = backend.block(Height(delivery.height))?;
     let block = block.ok_or_else(|| Failure::missing("the block", delivery.height))?;
     delivery.time_ms = block.block.header.time.0;
     delivery.block = Some(view::block(&block));

@@ -4,8 +4,9 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use conclave_sdk::api::ApiError;
+use conclave_types::Height;
 
-use crate::backend::Refusal;
+use crate::backend::{ArchiveError, Refusal};
 
 /// Seconds in `Retry-After`: about a block, after which a full mempool has drained some.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -86,6 +87,12 @@ codes! {
     /// Our own failure.
     Internal = "CV-API-014", INTERNAL_SERVER_ERROR, "the node failed to answer",
         "look at the node's log, and use another validator meanwhile";
+    /// History that only the archive has, and the archive does not give.
+    Archive = "CV-API-015", SERVICE_UNAVAILABLE, "the archive of this node cannot give this height",
+        "ask again shortly, or ask another validator";
+    /// Heights that were executed before this node joined.
+    NoHistory = "CV-API-016", SERVICE_UNAVAILABLE, "this node joined later and has no contents of this height",
+        "ask a validator that was there, or read from a later height";
 }
 
 impl ErrorCode {
@@ -93,7 +100,7 @@ impl ErrorCode {
     const fn retry(self) -> bool {
         matches!(
             self,
-            Self::Overloaded | Self::TooManyStreams | Self::NotReady
+            Self::Overloaded | Self::TooManyStreams | Self::NotReady | Self::Archive
         )
     }
 
@@ -144,12 +151,30 @@ impl Failure {
         Self::new(ErrorCode::NotFound, format!("no {what} {id}"))
     }
 
+    /// Contents of a height that this node was not there for; those after `last` are here.
+    pub(super) fn no_history(last: Height) -> Self {
+        Self::new(
+            ErrorCode::NoHistory,
+            format!("the contents that this node has begin after height {last}"),
+        )
+    }
+
     /// The store lost what an executed height must have.
     pub(super) fn missing(what: &str, height: u64) -> Self {
         Self::new(
             ErrorCode::Internal,
             format!("{what} of height {height} cannot be read"),
         )
+    }
+}
+
+/// An archive that is busy or away may answer soon; one that is damaged will not.
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        Self {
+            retry: error.retry(),
+            ..Self::new(ErrorCode::Archive, error.to_string())
+        }
     }
 }
 

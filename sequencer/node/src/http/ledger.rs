@@ -8,6 +8,7 @@ use conclave_types::{Height, RollupId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::contents::{gap_since, up_to_gap};
 use super::error::{ErrorCode, Failure};
 use super::extract::{NoParams, Params, PathId};
 use super::limits::{LIST_MAX, list_limit};
@@ -38,7 +39,7 @@ pub(super) async fn ledger_proof<B: Backend>(
                 "no executed block names a ledger that is kept here yet",
             )
         })?;
-        let block = backend.block(named_by);
+        let block = backend.block(named_by)?;
         let block = block.ok_or_else(|| Failure::missing("the block", named_by.0))?;
         view::ledger_proof(&ledger, id, &block).ok_or_else(|| {
             let message = format!("rollup {id} is not in a ledger that a final block names yet");
@@ -78,6 +79,7 @@ pub(super) async fn links<B: Backend>(
     let from = Height(params.from_height.unwrap_or(1).max(1));
     let executed = api.executed();
     let answer = api.read(move |backend| {
+        let executed = up_to_gap(backend, from, executed)?;
         let links = match from > executed {
             true => Vec::new(),
             false => backend.links(id, from, executed, limit),
@@ -88,7 +90,11 @@ pub(super) async fn links<B: Backend>(
             None => executed,
         };
         let before = backend.last_link(id, Height(from.0 - 1));
-        view::links(id, (from, to), before.as_ref(), &links)
+        let known = before.map(|before| before.link.height);
+        if let Some((_, last)) = gap_since(backend, known, from) {
+            return Err(Failure::no_history(last));
+        }
+        Ok(view::links(id, (from, to), before.as_ref(), &links))
     });
-    Ok(Json(answer.await?))
+    Ok(Json(answer.await??))
 }

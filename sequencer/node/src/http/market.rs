@@ -252,7 +252,7 @@ pub(super) async fn proof<B: Backend>(
     PathId(auction): PathId<AuctionId>,
     _: Params<NoParams>,
 ) -> Result<Json<ProofView>, Failure> {
-    let found = api.read(move |backend| backend.proof(auction.0)).await?;
+    let found = api.read(move |backend| backend.proof(auction.0)).await??;
     found
         .map(Json)
         .ok_or_else(|| Failure::unknown("settled proof of auction", auction))

@@ -1,7 +1,7 @@
 //! The API over real HTTP on a loopback port, served from an in-memory chain that a real ledger
 //! executes.
 
-mod chain;
+pub(crate) mod chain;
 mod errors;
 mod ledger;
 mod routes;

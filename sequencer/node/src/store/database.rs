@@ -17,7 +17,7 @@ use super::mark::{self, Closing, Mark, sync_directory};
 use super::{Snapshot, StoreError, Table, WriteBatch, keys, record};
 
 /// The layout of the tables; a file with a higher number is refused.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Bytes that redb may keep of the file in memory: the recent blocks, batches and the mempool's
 /// index fit many times over.
@@ -119,7 +119,10 @@ impl Store {
             mark::write(path, mark).map_err(|error| from_io(path, &error))?;
         }
         let store = opened?;
-        store.check(identity)?;
+        if store.check(identity)? < FORMAT_VERSION {
+            // Later formats only add tables.
+            store.initialise(identity)?;
+        }
         Ok(store)
     }
 
@@ -280,7 +283,8 @@ impl Store {
         Ok(())
     }
 
-    fn check(&self, identity: Identity) -> Result<(), StoreError> {
+    /// Whose file it is, and of which format.
+    fn check(&self, identity: Identity) -> Result<u32, StoreError> {
         let path = || self.inner.path.clone();
         let snapshot = self.snapshot()?;
         let format = snapshot.get_value::<u32>(Table::Meta, META_FORMAT)?;
@@ -293,7 +297,7 @@ impl Store {
             });
         }
         let found = snapshot.get_value::<Identity>(Table::Meta, META_IDENTITY)?;
-        let (Some(_), Some(found)) = (format, found) else {
+        let (Some(format), Some(found)) = (format, found) else {
             return Err(StoreError::Corrupted {
                 path: path(),
                 reason: "it does not say whose it is".to_owned(),
@@ -313,7 +317,7 @@ impl Store {
                 expected: identity.validator,
             });
         }
-        Ok(())
+        Ok(format)
     }
 }
 

@@ -80,6 +80,26 @@ impl Snapshot {
         })
     }
 
+    /// The first `keys_max` keys of a range, ascending, without a look at their values.
+    pub fn keys(
+        &self,
+        table: Table,
+        range: &KeyRange,
+        keys_max: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.guard(|| {
+            let table = self.table(table)?;
+            let failed = |error| from_storage(self.path(), &error);
+            let rows = table.range::<&[u8]>(range.bounds()).map_err(failed)?;
+            let keys = rows.take(keys_max);
+            keys.map(|row| row.map(|(key, _)| key.value().to_vec()).map_err(failed))
+                .collect()
+        })
+    }
+
     /// The first row of a range.
     pub fn first(&self, table: Table, range: &KeyRange) -> Result<Option<Row>, StoreError> {
         self.collect(table, range, |rows| rows.next().transpose())

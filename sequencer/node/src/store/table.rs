@@ -67,6 +67,15 @@ tables! {
     Proofs = "proofs";
     /// The key of a proof, by rollup and the first index of its range.
     ProofIndex = "proof-index";
+    /// Heights without contents, because this node joined by a snapshot of a later one: the last of
+    /// them, by the first.
+    Gaps = "gaps";
+    /// Segments of the archive, by their first height.
+    Archive = "archive";
+    /// Height that ordered a batch which only the archive has, by batch id.
+    BatchHeights = "batch-heights";
+    /// What was counted of a prover at heights whose events only the archive has, by account.
+    ProverCounts = "prover-counts";
 }
 
 pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;

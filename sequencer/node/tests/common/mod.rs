@@ -12,7 +12,9 @@ use conclave_crypto::{BlsSecret, EdSecret};
 use conclave_market::{OrderedTransaction, ProofRejected, Verifier};
 use conclave_node::backend::Backend;
 use conclave_node::transport::{PeerConfig, Timing, Transport, TransportConfig, TransportEvents};
-use conclave_node::{GenesisShares, Membership, Node, NodeConfig, NodeError, NodeHandle, NodeKeys};
+use conclave_node::{
+    GenesisShares, Membership, Node, NodeConfig, NodeError, NodeHandle, NodeKeys, mark_new,
+};
 use conclave_seal::{Ceremony, KeyGeneration, KeyShares};
 use conclave_types::{
     Allocation, Amount, BlockTime, Bucket, ConsensusParameters, Digest, Envelope, EnvelopeCore,
@@ -95,6 +97,15 @@ impl Running {
             .expect("stops without an error");
     }
 
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(self) -> Result<(), NodeError> {
+        drop(self.handle);
+        let ended = tokio::time::timeout(PATIENCE, self.task).await;
+        // Only now, for dropping it would tell the node to stop.
+        drop(self.stop);
+        ended.expect("ends in time").expect("does not panic")
+    }
+
     /// Waits until the executed height is at least `height`.
     pub(crate) async fn executed(&self, height: Height) {
         let mut progress = self.handle.progress();
@@ -167,13 +178,17 @@ impl Network {
             listen: listen[index],
             data_dir: dir.path().join(format!("node-{index}")),
         });
+        let members: Vec<Member> = members.collect();
+        for member in &members {
+            mark_new(&member.data_dir, &genesis.sealing.transcript).expect("is new");
+        }
         Self {
             key: (Epoch(0), genesis.sealing.key),
             genesis,
             payer,
             sequence: 0,
             newcomer,
-            members: members.collect(),
+            members,
             _dir: dir,
         }
     }
@@ -194,6 +209,8 @@ impl Network {
                 account: Some(EdSecret::from_seed(&member.transport)),
             },
             data_dir: member.data_dir.clone(),
+            retention_blocks: None,
+            archive: None,
             listen: member.listen,
             api_listen: "127.0.0.1:0".parse().expect("an address"),
             peers: BTreeMap::new(),
@@ -388,7 +405,10 @@ pub(crate) async fn settled(node: &Running, id: EnvelopeId) -> Height {
 
 /// What a node delivered to a rollup, in order.
 pub(crate) fn delivered(node: &Running, rollup: RollupId, to: Height) -> Vec<String> {
-    let heights = (1..=to.0).filter_map(|height| node.handle.delivery(rollup, Height(height)));
+    let heights = (1..=to.0).filter_map(|height| {
+        let delivery = node.handle.delivery(rollup, Height(height));
+        delivery.expect("can be read")
+    });
     heights
         .flat_map(|d| d.envelopes)
         .flat_map(|envelope| envelope.transactions)

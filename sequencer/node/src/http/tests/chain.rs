@@ -15,13 +15,13 @@ use conclave_types::*;
 use tokio::sync::{Notify, watch};
 
 use crate::backend::{
-    Backend, CertifiedBlock, NamedLedger, Progress, ProverRecord, Refusal, StoredLink,
+    ArchiveError, Backend, CertifiedBlock, NamedLedger, Progress, ProverRecord, Refusal, StoredLink,
 };
 use crate::provable::Provable;
 
 pub(super) const ROLLUP: RollupId = RollupId(7);
-pub(super) const PAYER: AccountId = AccountId(Digest([1; 32]));
-pub(super) const PROVER: AccountId = AccountId(Digest([2; 32]));
+pub(crate) const PAYER: AccountId = AccountId(Digest([1; 32]));
+pub(crate) const PROVER: AccountId = AccountId(Digest([2; 32]));
 
 /// A node without peers.
 pub(super) struct Chain {
@@ -35,6 +35,10 @@ pub(super) struct Chain {
     pub(super) gate: Mutex<Option<Arc<Notify>>>,
     /// Submissions that have come in.
     pub(super) submissions: watch::Sender<usize>,
+    /// Up to which height everything is archived, and why that cannot be read.
+    pub(super) lost: Mutex<Option<(Height, ArchiveError)>>,
+    /// Heights that this node was not there for.
+    pub(super) gap: Mutex<Option<(Height, Height)>>,
 }
 
 struct Inner {
@@ -73,7 +77,7 @@ impl ContentSource for Transactions {
 }
 
 /// Takes every proof: what a proof shows is not what these tests are about.
-struct Lenient;
+pub(crate) struct Lenient;
 
 impl Verifier for Lenient {
     fn knows(&self, _: &ProgramVersion) -> bool {
@@ -118,6 +122,8 @@ impl Chain {
                 },
                 bids: BTreeMap::new(),
             }),
+            lost: Mutex::default(),
+            gap: Mutex::default(),
             progress: watch::Sender::new(Progress::default()),
             refusal: Mutex::new(None),
             ready: Mutex::new(Ok(())),
@@ -407,6 +413,15 @@ pub(super) fn epoch_1(genesis: &Genesis) -> EpochChange {
     }
 }
 
+impl Chain {
+    fn archive(&self, height: Height) -> Result<(), ArchiveError> {
+        match self.lost.lock().expect("not poisoned").as_ref() {
+            Some((last, error)) if height <= *last => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Backend for Chain {
     async fn submit(&self, envelope: Envelope) -> Result<Receipt, Refusal> {
         self.submissions.send_modify(|count| *count += 1);
@@ -451,12 +466,25 @@ impl Backend for Chain {
         })
     }
 
-    fn block(&self, height: Height) -> Option<CertifiedBlock> {
-        self.lock().blocks.get(&height).cloned()
+    fn block(&self, height: Height) -> Result<Option<CertifiedBlock>, ArchiveError> {
+        self.archive(height)?;
+        let inner = self.lock();
+        Ok(inner.blocks.get(&height).cloned())
     }
 
-    fn delivery(&self, rollup: RollupId, height: Height) -> Option<DeliveryView> {
-        self.lock().deliveries.get(&(rollup, height)).cloned()
+    fn delivery(
+        &self,
+        rollup: RollupId,
+        height: Height,
+    ) -> Result<Option<DeliveryView>, ArchiveError> {
+        self.archive(height)?;
+        let inner = self.lock();
+        Ok(inner.deliveries.get(&(rollup, height)).cloned())
+    }
+
+    fn gap(&self, from: Height, to: Height) -> Option<(Height, Height)> {
+        let gap = *self.gap.lock().expect("not poisoned");
+        gap.filter(|(first, last)| *first <= to && *last >= from)
     }
 
     fn named_ledger(&self) -> Option<NamedLedger> {
@@ -475,8 +503,10 @@ impl Backend for Chain {
         links.next_back().map(|(_, link)| *link)
     }
 
-    fn events(&self, height: Height) -> Vec<EventView> {
-        self.lock().events.get(&height).cloned().unwrap_or_default()
+    fn events(&self, height: Height) -> Result<Vec<EventView>, ArchiveError> {
+        self.archive(height)?;
+        let inner = self.lock();
+        Ok(inner.events.get(&height).cloned().unwrap_or_default())
     }
 
     fn prover_record(&self, _: AccountId) -> ProverRecord {
@@ -501,8 +531,11 @@ impl Backend for Chain {
             .collect()
     }
 
-    fn proof(&self, auction: u64) -> Option<ProofView> {
-        self.lock().proofs.get(&AuctionId(auction)).cloned()
+    fn proof(&self, auction: u64) -> Result<Option<ProofView>, ArchiveError> {
+        let inner = self.lock();
+        let proof = inner.proofs.get(&AuctionId(auction)).cloned();
+        self.archive(Height(proof.as_ref().map_or(0, |proof| proof.height)))?;
+        Ok(proof)
     }
 
     fn progress(&self) -> watch::Receiver<Progress> {
@@ -553,7 +586,7 @@ fn sealed() -> Payload {
     })
 }
 
-fn genesis() -> Genesis {
+pub(crate) fn genesis() -> Genesis {
     let validator = |index: u8| ValidatorInfo {
         name: format!("validator-{index}"),
         weight: 1,

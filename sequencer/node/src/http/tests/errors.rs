@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use conclave_types::{codec, limits};
+use conclave_types::{Height, codec, limits};
 use tokio::sync::Notify;
 
 use super::chain::{Chain, envelope};
 use super::server::{Server, assert_refused};
-use crate::backend::Refusal;
+use crate::backend::{ArchiveError, Backend, Refusal};
 use crate::http::{ErrorCode, HttpLimits};
 
 #[test]
@@ -232,4 +232,55 @@ async fn a_request_without_an_answer_times_out() {
     let server = Server::with_limits(chain, limits).await;
     let body = codec::encode(&envelope(&server.chain, b"body"));
     assert_refused(server.submit(body).await, 504, "CV-API-010").await;
+}
+
+/// What is only in the archive, and cannot be read there, is an error and never an empty answer.
+#[tokio::test]
+async fn history_that_the_archive_does_not_give_is_refused() {
+    let chain = Chain::with_market();
+    let last = chain.ledger().height();
+    let damaged = ArchiveError::Damaged {
+        first: Height(1),
+        last,
+        object: "segment".into(),
+        reason: "its checksum is wrong".into(),
+    };
+    *chain.lost.lock().expect("not poisoned") = Some((last, damaged));
+    let server = Server::start(chain).await;
+    for path in [
+        "/v1/blocks/1",
+        "/v1/blocks?from=1",
+        "/v1/events",
+        "/v1/rollups/7/contents",
+        "/v1/rollups/7/contents?proofs=true",
+    ] {
+        server.refused("GET", path, 503, "CV-API-015").await;
+    }
+}
+
+/// A node that joined by a snapshot once answered for the heights before it that nothing was ordered.
+#[tokio::test]
+async fn heights_from_before_the_node_joined_are_refused() {
+    let chain = Chain::with_market();
+    chain.commit(&[]);
+    let joined = chain.ledger().height();
+    chain.commit(&[]);
+    *chain.gap.lock().expect("not poisoned") = Some((Height(1), joined));
+    let server = Server::start(chain.clone()).await;
+    for path in [
+        "/v1/rollups/7/contents",
+        "/v1/rollups/7/contents?proofs=true",
+        "/v1/rollups/7/links",
+    ] {
+        server.refused("GET", path, 503, "CV-API-016").await;
+    }
+    // What comes later it can tell, but not yet where the stream stands without it.
+    let later = joined.next();
+    let after = format!("/v1/rollups/7/contents?from_height={later}");
+    let answer = server.request("GET", &after).send().await;
+    assert_eq!(answer.expect("an answer").status(), 200);
+    let with_digest = format!("{after}&proofs=true");
+    server.refused("GET", &with_digest, 503, "CV-API-016").await;
+    let links = format!("/v1/rollups/7/links?from_height={later}");
+    server.refused("GET", &links, 503, "CV-API-016").await;
 }
