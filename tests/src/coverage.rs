@@ -53,7 +53,8 @@ branches! {
     MalformedProposal = "accused of a malformed proposal or timeout";
     NotLeader = "accused of leading a view of another's";
     WrongBatch = "accused about a batch or its certificate";
-    WrongShare = "accused about shares";
+    WrongShare = "accused about shares that are no evidence";
+    WrongShareProven = "accused of signed wrong shares";
     BodyReread = "bodies found in the own store";
     BodyRebuilt = "bodies rebuilt from shards";
     BatchWanted = "batches asked for";
@@ -200,7 +201,7 @@ impl Coverage {
 
 fn accusation(what: &str, evidence: Option<&Evidence>) -> Branch {
     match evidence {
-        Some(Evidence::Proof(proof)) => match proof.offence {
+        Some(Evidence::Proof(proof)) => match &proof.offence {
             Offence::DoubleVote {
                 kind: VoteKind::Prepare,
                 ..
@@ -208,6 +209,7 @@ fn accusation(what: &str, evidence: Option<&Evidence>) -> Branch {
             Offence::DoubleVote { .. } => Branch::DoubleCommit,
             Offence::DoubleTimeout { .. } => Branch::DoubleTimeout,
             Offence::CommitAfterTimeout { .. } => Branch::LateCommit,
+            Offence::WrongShares(_) => Branch::WrongShareProven,
         },
         Some(Evidence::Fault(Fault::Impersonation)) => Branch::Impersonation,
         Some(Evidence::Fault(Fault::Signature { .. })) => Branch::WrongSignature,

@@ -1,6 +1,7 @@
 //! What must always hold of sealing, on keys that the real key generation made.
 
 mod admission;
+mod evidence;
 mod keys;
 mod malformed;
 mod opening;
@@ -119,6 +120,7 @@ fn context() -> ShareContext {
         block: BlockId(Digest([5; 32])),
         height: Height(12),
         lane: ShareLane::OnCommit,
+        group: ShareGroup::Whole,
     }
 }
 

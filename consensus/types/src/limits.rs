@@ -53,10 +53,14 @@ pub const PROOF_BYTES_MAX: usize = 448 * 1024;
 pub const AUCTION_BIDS_MAX: usize = 256;
 /// Bytes of a rollup's or a validator's name.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Envelopes under one proof of shares. What shows that a share is wrong holds both points of each,
+/// 64 KiB, and costs every validator that checks it some 20 ms.
+pub const SHARE_PART_ENVELOPES_MAX: usize = 1024;
 /// One message of a key generation: 256 dealings of 171 points each are 1.4 MiB, 256 × 256 shares
 /// with their tags 2.1 MiB.
 pub const KEY_GENERATION_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const _: () = assert!(PROOF_BYTES_MAX + 8 * 1024 <= PLAIN_BODY_BYTES_MAX);
+const _: () = assert!(2 * 32 * SHARE_PART_ENVELOPES_MAX + 8 * 1024 <= PLAIN_BODY_BYTES_MAX);
 const _: () = assert!(SEALED_BODY_BYTES_MAX <= PLAIN_BODY_BYTES_MAX);
 const _: () = assert!(ENVELOPE_BYTES_MAX <= BATCH_BYTES_MAX);

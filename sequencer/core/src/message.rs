@@ -8,8 +8,9 @@ use conclave_ledger::{Delivery, Executed, Ledger, LedgerEvent, Outcome};
 use conclave_seal::{MalformedEvidence, Verdict};
 use conclave_types::{
     AccountId, Batch, BatchId, BatchRef, Block, BlockId, BlockTime, CommitCertificate, Digest,
-    Envelope, EnvelopeId, Height, Manifest, Point, ProgramVersion, ProofSubmission, Range, Receipt,
-    RollupId, ShareBundle, ShareLane, Signers, StateRoot, Stored, ValidatorIndex, View,
+    Envelope, EnvelopeId, Height, Manifest, Misbehaviour, Point, ProgramVersion, ProofSubmission,
+    Range, Receipt, RollupId, ShareBundle, ShareLane, Signers, StateRoot, Stored, ValidatorIndex,
+    View,
 };
 
 use crate::dispersal::Dispersal;
@@ -135,6 +136,8 @@ pub enum Action {
     Misbehaviour {
         validator: ValidatorIndex,
         what: &'static str,
+        /// What shows it to everybody, if anything does.
+        evidence: Option<Box<Misbehaviour>>,
     },
     /// Call with [`Input::Tick`] at this time, in milliseconds.
     WakeAt(u64),

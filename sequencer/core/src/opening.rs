@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use conclave_crypto::Committee;
-use conclave_seal::{MalformedEvidence, ShareContext, Verdict};
+use conclave_seal::{Liar, MalformedEvidence, Verdict};
 use conclave_types::{
-    EnvelopeHeader, Height, ShareBundle, ShareLane, Signers, ValidatorIndex, limits,
+    EnvelopeHeader, Height, ShareBundle, ShareContext, ShareLane, Signers, ValidatorIndex, limits,
 };
 
 use crate::message::{Action, Fetch, Message};
@@ -98,7 +98,10 @@ impl Openings {
 
     /// Notes our own bundle, which may come after the peers' opened the lane.
     pub(crate) fn own(&mut self, bundle: ShareBundle) {
-        if let Some(lane) = self.lanes.get_mut(&(bundle.height, bundle.lane)) {
+        if let Some(lane) = self
+            .lanes
+            .get_mut(&(bundle.context.height, bundle.context.lane))
+        {
             match &mut lane.opened {
                 Some(opened) => opened.own = Some(bundle.clone()),
                 None => drop(lane.bundles.insert(bundle.signer, bundle.clone())),
@@ -110,14 +113,14 @@ impl Openings {
     /// Notes a peer's bundle; those of blocks that are not final here wait, one per peer and
     /// lane, at most a bounded number of heights ahead.
     pub(crate) fn add(&mut self, bundle: ShareBundle, executed: Height) {
-        let key = (bundle.height, bundle.lane);
-        if bundle.height <= executed
-            || bundle.height.0 > executed.0 + 2 * limits::LEDGER_LAG_BLOCKS_MAX
+        let key = (bundle.context.height, bundle.context.lane);
+        if bundle.context.height <= executed
+            || bundle.context.height.0 > executed.0 + 2 * limits::LEDGER_LAG_BLOCKS_MAX
         {
             return;
         }
         match self.lanes.get_mut(&key) {
-            Some(lane) if lane.opened.is_none() && bundle.block == lane.context.block => {
+            Some(lane) if lane.opened.is_none() && bundle.context.block == lane.context.block => {
                 if !lane.liars.contains(&bundle.signer) {
                     lane.bundles.insert(bundle.signer, bundle);
                 }
@@ -129,7 +132,7 @@ impl Openings {
 
     /// Keeps what came before its block, the lowest heights first; what is dropped comes again.
     fn add_early(&mut self, bundle: ShareBundle) {
-        let (key, signer) = ((bundle.height, bundle.lane), bundle.signer);
+        let (key, signer) = ((bundle.context.height, bundle.context.lane), bundle.signer);
         self.early.entry(key).or_default().insert(signer, bundle);
         let of_signer = |of: &&mut BTreeMap<_, _>| of.contains_key(&signer);
         let waiting = self.early.values_mut().filter(of_signer).count();
@@ -158,7 +161,7 @@ impl Openings {
         let lane = self.lanes.get_mut(&key)?;
         let mut signers = Signers::default();
         lane.bundles
-            .retain(|_, bundle| bundle.block == lane.context.block);
+            .retain(|_, bundle| bundle.context.block == lane.context.block);
         for signer in lane.bundles.keys() {
             signers.insert(*signer);
         }
@@ -184,14 +187,14 @@ impl Openings {
         result: conclave_seal::OpenResult,
         evidence: Option<MalformedEvidence>,
         tried: usize,
-    ) -> Vec<ValidatorIndex> {
+    ) -> Vec<Liar> {
         let Some(lane) = self.lanes.get_mut(&(context.height, context.lane)) else {
             return Vec::new();
         };
         lane.running = None;
         for liar in &result.liars {
-            lane.liars.insert(*liar);
-            lane.bundles.remove(liar);
+            lane.liars.insert(liar.validator);
+            lane.bundles.remove(&liar.validator);
         }
         lane.tried = tried.saturating_sub(result.liars.len());
         // The lane may have been opened another way meanwhile, and all ways lead to the same.

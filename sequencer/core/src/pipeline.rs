@@ -15,12 +15,12 @@ use std::sync::Arc;
 
 use conclave_crypto::{Committee, InconsistentBatch, Shard, batch_contents};
 use conclave_ledger::{Disposition, FeeLedger, Ledger, OrderedBlock, OrderedEnvelope};
-use conclave_seal::ShareContext;
+use conclave_seal::Liar;
 use conclave_types::{
     Batch, BatchHeader, BatchId, BatchRef, Block, BlockHeader, BlockId, BlockTime, ChainId,
     CommitCertificate, Digest, EdSignature, Envelope, EnvelopeHeader, EnvelopeId, Epoch, Height,
-    Manifest, Point, Receipt, ReleaseRule, RollupId, ShareBundle, ShareLane, Signers, Stored,
-    ValidatorIndex, View, limits,
+    Manifest, Misbehaviour, Offence, Point, Receipt, ReleaseRule, RollupId, ShareBundle,
+    ShareContext, ShareGroup, ShareLane, Signers, Stored, ValidatorIndex, View, limits,
 };
 
 use crate::admission;
@@ -353,9 +353,8 @@ impl Sequencer {
                 bundles,
             } => {
                 let finished = self.openings.finish(context, result, evidence, bundles);
-                for validator in finished {
-                    let what = "a share that its proof does not support";
-                    actions.push(Action::Misbehaviour { validator, what });
+                for liar in finished {
+                    actions.push(self.wrong_shares(liar));
                 }
                 self.attempt(context.height, context.lane, actions);
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use conclave_crypto::{Coder, Committee, EdSecret, Shard, batch_contents};
 use conclave_ledger::Ledger;
-use conclave_seal::{OpenResult, ShareContext, Verdict};
+use conclave_seal::{OpenResult, Verdict};
 use conclave_types::*;
 
 use crate::availability::Availability;
@@ -564,6 +564,17 @@ fn a_dispersal_without_our_proven_shards_is_not_complete() {
     assert!(!dispersal::is_complete(&committee, own, &spoilt));
 }
 
+fn bundle(context: ShareContext, signer: u16) -> ShareBundle {
+    ShareBundle {
+        context,
+        signer: ValidatorIndex(signer),
+        lists: vec![],
+        shares: vec![],
+        proofs: vec![],
+        signature: EdSignature([0; 64]),
+    }
+}
+
 /// After a restart a lane is read from the store while the peers' shares may open it once more.
 #[test]
 fn a_lane_that_is_opened_twice_keeps_its_envelopes() {
@@ -572,17 +583,11 @@ fn a_lane_that_is_opened_twice_keeps_its_envelopes() {
         block: BlockId(Digest::ZERO),
         height: Height(1),
         lane: ShareLane::OnCommit,
+        group: ShareGroup::Whole,
     };
     let envelope = Arc::new(batch(1, b"sealed").envelopes[0].header.clone());
     openings.start(context, vec![envelope], 0);
-    openings.own(ShareBundle {
-        block: context.block,
-        height: context.height,
-        lane: context.lane,
-        signer: ValidatorIndex(0),
-        shares: vec![],
-        proofs: vec![],
-    });
+    openings.own(bundle(context, 0));
     for _ in 0..2 {
         let result = OpenResult {
             verdicts: Some(vec![Verdict::Malformed]),
@@ -600,16 +605,15 @@ fn a_lane_that_is_opened_twice_keeps_its_envelopes() {
 #[test]
 fn shares_that_come_early_are_bounded_by_peer() {
     let mut openings = Openings::default();
-    let mut bundle = ShareBundle {
+    let context = ShareContext {
         block: BlockId(Digest::ZERO),
         height: Height(0),
         lane: ShareLane::OnCommit,
-        signer: ValidatorIndex(1),
-        shares: vec![],
-        proofs: vec![],
+        group: ShareGroup::Whole,
     };
+    let mut bundle = bundle(context, 1);
     for height in (1..=100).rev() {
-        bundle.height = Height(height);
+        bundle.context.height = Height(height);
         openings.add(bundle.clone(), Height(0));
     }
     let heights: Vec<u64> = openings.early_heights(ValidatorIndex(1)).collect();
@@ -626,15 +630,9 @@ fn shares_leave_only_after_all_writes_so_far() {
         block: BlockId(Digest::ZERO),
         height: Height(1),
         lane: ShareLane::OnCommit,
+        group: ShareGroup::Whole,
     };
-    let bundle = Some(ShareBundle {
-        block: context.block,
-        height: context.height,
-        lane: context.lane,
-        signer: ValidatorIndex(0),
-        shares: vec![],
-        proofs: vec![],
-    });
+    let bundle = Some(bundle(context, 0));
     let done = Done::Bundled { context, bundle };
     let actions = node.sequencer.handle(1, Input::Done(Box::new(done)));
     let shares = |a: &Action| matches!(a, Action::Broadcast(Message::Shares(_)));

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use conclave_crypto::{Coder, Shard};
+use conclave_crypto::{Coder, Shard, are_signed, bundle_message};
 use conclave_ledger::VoteKeys;
 use conclave_market::{ContentSource, Verifier};
-use conclave_seal::{MalformedEvidence, OpenResult, OpeningCertificate, SealScheme, ShareContext};
+use conclave_seal::{Liar, MalformedEvidence, OpenResult, OpeningCertificate, SealScheme};
 use conclave_types::{
-    Batch, Envelope, EnvelopeHeader, Manifest, Point, ShareBundle, ShareLane, ValidatorIndex,
+    Batch, Digest, EdSignature, Envelope, EnvelopeHeader, Manifest, Point, ShareBundle,
+    ShareContext, ShareLane, ValidatorIndex,
 };
 
 use crate::admission;
@@ -93,6 +94,8 @@ pub struct Tools {
     pub contents: Arc<dyn ContentSource + Send + Sync>,
     pub votes: VoteKeys,
     pub coder: Coder,
+    /// Signs bundles of shares with the transport key.
+    pub sign: Arc<dyn Fn(&Digest) -> EdSignature + Send + Sync>,
 }
 
 impl Work {
@@ -124,25 +127,13 @@ impl Work {
                 points,
             } => Done::Bundled {
                 context,
-                bundle: bundle(seal, context, &envelopes, points),
+                bundle: bundle(tools, context, &envelopes, points),
             },
             Self::Open {
                 context,
                 envelopes,
                 bundles,
-            } => {
-                let result = seal.open(context, &headers(&envelopes), &bundles);
-                let evidence = match context.lane {
-                    ShareLane::Malformed => evidence(seal, context, &envelopes, &bundles),
-                    ShareLane::OnCommit | ShareLane::AtClose => None,
-                };
-                Done::Opened {
-                    context,
-                    result,
-                    evidence,
-                    bundles: bundles.len(),
-                }
-            }
+            } => open(tools, context, &envelopes, bundles),
             Self::Execute(job) => Done::Executed(Box::new(execution::execute(
                 &job,
                 seal,
@@ -215,11 +206,12 @@ fn share_points(seal: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<Opt
 }
 
 fn bundle(
-    seal: &dyn SealScheme,
+    tools: &Tools,
     context: ShareContext,
     envelopes: &[Arc<EnvelopeHeader>],
     mut points: Vec<Option<Vec<Point>>>,
 ) -> Option<ShareBundle> {
+    let seal = tools.seal.as_ref();
     let missing: Vec<usize> = (0..points.len()).filter(|i| points[*i].is_none()).collect();
     let without: Vec<&EnvelopeHeader> = missing.iter().map(|i| envelopes[*i].as_ref()).collect();
     for (index, computed) in missing.into_iter().zip(share_points(seal, &without)) {
@@ -230,7 +222,45 @@ fn bundle(
     let rows = (0..key_shares)
         .map(|row| columns.iter().map(|c| c[row]).collect())
         .collect();
-    seal.bundle(context, &headers(envelopes), rows)
+    let mut bundle = seal.bundle(context, &headers(envelopes), rows)?;
+    bundle.signature = (tools.sign)(&bundle_message(tools.votes.chain, &bundle));
+    Some(bundle)
+}
+
+/// Opens from the bundles that their senders signed, so that a wrong one can be shown to everybody;
+/// the others cost no more than finding that out.
+fn open(
+    tools: &Tools,
+    context: ShareContext,
+    envelopes: &[Arc<EnvelopeHeader>],
+    mut bundles: Vec<ShareBundle>,
+) -> Done {
+    let seal = tools.seal.as_ref();
+    let taken = bundles.len();
+    let mut signed = are_signed(tools.votes.chain, &tools.votes.committee, &bundles).into_iter();
+    let mut unsigned = Vec::new();
+    bundles.retain(|bundle| {
+        let kept = signed.next() == Some(true);
+        if !kept {
+            unsigned.push(Liar {
+                validator: bundle.signer,
+                evidence: None,
+            });
+        }
+        kept
+    });
+    let mut result = seal.open(context, &headers(envelopes), &bundles);
+    result.liars.extend(unsigned);
+    let evidence = match context.lane {
+        ShareLane::Malformed => evidence(seal, context, envelopes, &bundles),
+        ShareLane::OnCommit | ShareLane::AtClose => None,
+    };
+    Done::Opened {
+        context,
+        result,
+        evidence,
+        bundles: taken,
+    }
 }
 
 fn evidence(

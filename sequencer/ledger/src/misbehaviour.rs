@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bincode::{Decode, Encode};
-use conclave_crypto::{Committee, Signatures};
+use conclave_crypto::{Committee, ShareProofs, Signatures};
 use conclave_types::{AccountId, Amount, ChainId, Height, Misbehaviour, ValidatorIndex};
 
 use crate::error::OpError;
@@ -13,12 +13,13 @@ use crate::ledger::Ledger;
 use crate::money::{minus, share};
 use crate::table::Value;
 
-/// Whose votes evidence is about, and how their signatures are checked.
+/// Whose votes and shares evidence is about, and how their signatures and proofs are checked.
 #[derive(Clone)]
 pub struct VoteKeys {
     pub chain: ChainId,
     pub committee: Arc<Committee>,
     pub signatures: Arc<dyn Signatures>,
+    pub shares: Arc<dyn ShareProofs>,
 }
 
 /// What a validator has at stake.
@@ -42,7 +43,7 @@ impl Ledger {
         self.state.validators.get(&validator).copied()
     }
 
-    /// Takes the whole bond of a validator that is proven to have broken a rule of agreement: a
+    /// Takes the whole bond of a validator that is proven to have broken a rule: a
     /// part to the first who reports it, the rest to the insurance pool. Whatever else is reported
     /// of it later changes nothing.
     pub(crate) fn report_misbehaviour(
@@ -63,8 +64,8 @@ impl Ledger {
             committee: &votes.committee,
             signatures: &*votes.signatures,
         };
-        if conclave_light::verify_misbehaviour(&verifier, evidence).is_err() {
-            // Checking signatures costs every validator more than the fee of an envelope pays for.
+        if conclave_light::verify_misbehaviour(&verifier, &*votes.shares, evidence).is_err() {
+            // Checking evidence costs every validator more than the fee of an envelope pays for.
             self.surcharge(context, reporter);
             return Err(OpError::EvidenceInvalid);
         }
@@ -77,7 +78,7 @@ impl Ledger {
         context.events.push(LedgerEvent::ValidatorSlashed {
             validator,
             reporter,
-            evidence: Box::new(*evidence),
+            evidence: Box::new(evidence.clone()),
             to_reporter,
             to_pool,
         });

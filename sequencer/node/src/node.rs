@@ -193,16 +193,19 @@ impl Node {
         let (ingress, outer) = bounded(INGRESS_MAX);
         let (writer, mut failure) = StoreWriter::start(store.clone())?;
         let contents = Arc::new(StoredContents::new(store.clone()));
+        let share_key = EdSecret::from_seed(&config.keys.transport.to_seed());
         let tools = Tools {
-            seal,
+            seal: seal.clone(),
             verifier: config.verifier,
             contents: contents.clone(),
             votes: VoteKeys {
                 chain: genesis.chain_id(),
                 committee: Arc::new(committee.clone()),
                 signatures: signatures.clone(),
+                shares: seal,
             },
             coder: Coder::default(),
+            sign: Arc::new(move |message| share_key.sign(message)),
         };
         let thread_error = |source| NodeError::Thread { source };
         let (stop, stopped) = watch::channel(None);

@@ -97,7 +97,7 @@ impl Reporter {
             release: ReleaseRule::OnCommit,
             bucket: Bucket(0),
         };
-        let body = codec::encode(&SystemOp::ReportMisbehaviour(*evidence));
+        let body = codec::encode(&SystemOp::ReportMisbehaviour(evidence.clone()));
         conclave_seal::plain(core, body, |digest| (self.sign)(digest)).ok()
     }
 }

@@ -20,12 +20,15 @@ impl Actor for WrongOpenings {
         if let PeerMessage::Sequencing(Message::Shares(bundle)) = &message {
             let mut wrong = bundle.clone();
             match member.random.gen_range(0..5) {
-                0 => wrong.block = BlockId(Digest(member.random.r#gen())),
-                1 => wrong.height = Height(wrong.height.0 + member.random.gen_range(1..40)),
-                2 => wrong.height = Height(wrong.height.0.saturating_sub(1)),
+                0 => wrong.context.block = BlockId(Digest(member.random.r#gen())),
+                1 => {
+                    wrong.context.height =
+                        Height(wrong.context.height.0 + member.random.gen_range(1..40))
+                }
+                2 => wrong.context.height = Height(wrong.context.height.0.saturating_sub(1)),
                 3 => wrong.signer = to,
                 _ => {
-                    wrong.lane = match wrong.lane {
+                    wrong.context.lane = match wrong.context.lane {
                         ShareLane::OnCommit => ShareLane::AtClose,
                         ShareLane::AtClose => ShareLane::Malformed,
                         ShareLane::Malformed => ShareLane::OnCommit,

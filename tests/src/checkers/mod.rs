@@ -7,6 +7,7 @@ mod market;
 mod rules;
 mod secrecy;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -51,6 +52,8 @@ pub(crate) struct Checkers {
     rules: rules::RulesChecker,
     secrecy: secrecy::SecrecyChecker,
     liar: Option<ValidatorIndex>,
+    /// Which nodes that were not restarted since can prove whom guilty.
+    proven: BTreeSet<(usize, ValidatorIndex)>,
     pub(crate) coverage: Coverage,
 }
 
@@ -70,6 +73,7 @@ impl Checkers {
             rules: rules::RulesChecker::new(genesis, plan.liar()),
             secrecy: secrecy::SecrecyChecker::new(genesis, nodes, plan.coalition()),
             liar,
+            proven: BTreeSet::new(),
             coverage,
         }
     }
@@ -81,6 +85,23 @@ impl Checkers {
     pub(crate) fn restarted(&mut self, node: usize) {
         self.chain.restarted(node);
         self.contents.restarted(node);
+        self.proven.retain(|(holder, _)| *holder != node);
+    }
+
+    /// An honest node can prove a member guilty, and remembers that until it is restarted: the
+    /// member must lose its bond.
+    pub(crate) fn proven(&mut self, node: usize, guilty: ValidatorIndex) {
+        self.proven.insert((node, guilty));
+    }
+
+    /// Those who still have their bonds though somebody can prove them guilty.
+    fn unpunished(&self, ledger: &Ledger) -> BTreeSet<ValidatorIndex> {
+        let guilty = self.proven.iter().map(|(_, guilty)| *guilty);
+        let bonded = |guilty: &ValidatorIndex| {
+            let bond = ledger.validator_bond(*guilty);
+            bond.is_some_and(|bond| bond.forfeited.is_none())
+        };
+        guilty.filter(bonded).collect()
     }
 
     /// A member sends a message, to everyone if no one is named; `disk` is what it would start
@@ -155,6 +176,7 @@ impl Checkers {
                 .iter()
                 .all(|ledger| ledger.height().0 + 3 >= newest.height().0)
             && self.market.is_done(newest)
+            && self.unpunished(newest).is_empty()
     }
 
     /// Judges the whole history at its end.
@@ -170,9 +192,10 @@ impl Checkers {
             .map(|ledger| self.market.pending(ledger))
             .unwrap_or_default();
         let missing = self.contents.pending(self.chain.height());
+        let unpunished = newest.map(|ledger| self.unpunished(ledger));
         let what = format!(
             "not done long after the network healed: committed {}, executed {heights:?}; {missing}; \
-             {market}",
+             proven guilty and not slashed: {unpunished:?}; {market}",
             self.chain.height()
         );
         Violation::new("liveness", what)

@@ -82,12 +82,12 @@ impl SecrecyChecker {
         if to.is_none_or(|to| to == self.coalition.member) && from != self.coalition.member {
             self.coalition.keep(bundle)?;
         }
-        if self.known[usize::from(from.0)].contains(&bundle.block) {
+        if self.known[usize::from(from.0)].contains(&bundle.context.block) {
             return Ok(());
         }
         let what = format!(
             "node {} sent shares of block {}, which is not final",
-            from.0, bundle.block
+            from.0, bundle.context.block
         );
         Err(Violation::new("secrecy", what))
     }
@@ -97,7 +97,7 @@ impl Coalition {
     /// Notes whose shares it has now. Which of a block's envelopes a lane opens is decided at
     /// ordering; all of them are counted, which is more than it can have.
     fn keep(&mut self, bundle: &ShareBundle) -> Result<(), Violation> {
-        for batch in self.blocks.get(&bundle.block).into_iter().flatten() {
+        for batch in self.blocks.get(&bundle.context.block).into_iter().flatten() {
             for envelope in self.batches.get(batch).into_iter().flatten() {
                 let signers = self.held.entry(*envelope).or_default();
                 signers.insert(bundle.signer);

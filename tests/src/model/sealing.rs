@@ -1,11 +1,12 @@
 //! Keyed hashes in place of threshold encryption, with its rules: a quorum of right shares opens,
 //! fewer do not, and a wrong share or a wrong seal shows.
 
-use conclave_crypto::Committee;
-use conclave_seal::{OpenResult, SealScheme, ShareContext, Verdict};
+use conclave_crypto::{Committee, ShareProofs, ShareRow, share_list, share_rows, wrong_shares};
+use conclave_seal::{Liar, OpenResult, SealScheme, Verdict};
 use conclave_types::{
-    BatchedDleq, Digest, Domain, Envelope, EnvelopeCore, EnvelopeHeader, Payload, Point, Scalar,
-    SealedKey, SealingKey, ShareBundle, Signers, ValidatorIndex, codec,
+    BatchedDleq, Digest, Domain, EdSignature, Envelope, EnvelopeCore, EnvelopeHeader, Payload,
+    Point, Scalar, SealedKey, SealingKey, ShareBundle, ShareContext, Signers, ValidatorIndex,
+    WrongShares, codec, limits,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -55,6 +56,27 @@ impl ModelSeal {
         Point(self.hash(b"commitment", &[&m.0, &label.0]))
     }
 
+    fn prove(&self, row: &ShareRow<'_>) -> BatchedDleq {
+        BatchedDleq {
+            challenge: Scalar(self.hash(b"row", &[&row.digest().0])),
+            response: Scalar([0; 32]),
+        }
+    }
+
+    /// What shows the first wrong part of a bundle of this list.
+    fn evidence(
+        &self,
+        headers: &[&EnvelopeHeader],
+        bundle: &ShareBundle,
+    ) -> Option<Box<WrongShares>> {
+        let points: Vec<Point> = headers.iter().map(|header| sealed_point(header)).collect();
+        let parts: Vec<&[Point]> = points.chunks(limits::SHARE_PART_ENVELOPES_MAX).collect();
+        let mut rows = share_rows(bundle);
+        let part = |row: &ShareRow<'_>| parts.get(row.part as usize).copied().unwrap_or_default();
+        let (row, _) = rows.find(|(row, proof)| !self.holds(row, part(row), proof))?;
+        wrong_shares(bundle, (row.key, row.part), part(&row)).map(Box::new)
+    }
+
     /// Seals; with `broken`, to something that no opening fits.
     fn seal(
         &self,
@@ -94,7 +116,7 @@ impl ModelSeal {
             body_bytes,
             body_digest,
             payload: Payload::Sealed(key),
-            signature: conclave_types::EdSignature([0; 64]),
+            signature: EdSignature([0; 64]),
         };
         header.signature = payer.sign(&header.signing_digest());
         Envelope { header, body }
@@ -121,6 +143,27 @@ fn key_of(header: &EnvelopeHeader) -> Option<&SealedKey> {
     match &header.payload {
         Payload::Sealed(key) => Some(key),
         Payload::Plain => None,
+    }
+}
+
+/// The digests of the parts of a list.
+fn lists(headers: &[&EnvelopeHeader]) -> Vec<Digest> {
+    let points: Vec<Point> = headers.iter().map(|header| sealed_point(header)).collect();
+    let parts = points.chunks(limits::SHARE_PART_ENVELOPES_MAX);
+    parts.map(share_list).collect()
+}
+
+fn sealed_point(header: &EnvelopeHeader) -> Point {
+    key_of(header).expect("sealed headers only").c
+}
+
+/// A proof is a hash of the row, and holds if the shares are right.
+impl ShareProofs for ModelSeal {
+    fn holds(&self, row: &ShareRow<'_>, sealed: &[Point], proof: &BatchedDleq) -> bool {
+        let right = |(c, share): (&Point, &Point)| self.share(row.signer, row.key, c) == *share;
+        sealed.len() == row.shares.len()
+            && sealed.iter().zip(row.shares).all(right)
+            && *proof == self.prove(row)
     }
 }
 
@@ -155,21 +198,28 @@ impl SealScheme for ModelSeal {
     fn bundle(
         &self,
         context: ShareContext,
-        _: &[&EnvelopeHeader],
+        headers: &[&EnvelopeHeader],
         points: Vec<Vec<Point>>,
     ) -> Option<ShareBundle> {
-        let proof = BatchedDleq {
+        let lists = lists(headers);
+        let unproven = BatchedDleq {
             challenge: Scalar([0; 32]),
             response: Scalar([0; 32]),
         };
-        Some(ShareBundle {
-            block: context.block,
-            height: context.height,
-            lane: context.lane,
+        let mut bundle = ShareBundle {
+            context,
             signer: self.own?,
-            proofs: vec![proof; points.len()],
+            proofs: vec![vec![unproven; lists.len()]; points.len()],
             shares: points,
-        })
+            lists,
+            signature: EdSignature([0; 64]),
+        };
+        let proofs: Vec<BatchedDleq> = share_rows(&bundle)
+            .map(|(row, _)| self.prove(&row))
+            .collect();
+        let parts = bundle.lists.len().max(1);
+        bundle.proofs = proofs.chunks(parts).map(<[_]>::to_vec).collect();
+        Some(bundle)
     }
 
     fn open(
@@ -178,17 +228,21 @@ impl SealScheme for ModelSeal {
         headers: &[&EnvelopeHeader],
         bundles: &[ShareBundle],
     ) -> OpenResult {
+        let lists = lists(headers);
         let (mut honest, mut liars) = (Signers::default(), Vec::new());
-        for bundle in bundles
-            .iter()
-            .filter(|bundle| ShareContext::of(bundle) == context)
-        {
+        for bundle in bundles.iter().filter(|bundle| bundle.context == context) {
             let node = Self::new(self.seed, Some(bundle.signer), self.committee.clone());
-            if bundle.shares == node.share_points(headers) {
+            if bundle.lists == lists && bundle.shares == node.share_points(headers) {
                 honest.insert(bundle.signer);
-            } else {
-                liars.push(bundle.signer);
+                continue;
             }
+            liars.push(Liar {
+                validator: bundle.signer,
+                evidence: match bundle.lists == lists {
+                    true => self.evidence(headers, bundle),
+                    false => None,
+                },
+            });
         }
         if !self.committee.has_quorum(&honest) {
             return OpenResult {

@@ -123,8 +123,13 @@ impl Node {
                 chain: genesis.chain_id(),
                 committee: Arc::new(committee.clone()),
                 signatures: self.identity.signatures.clone(),
+                shares: self.identity.seal.clone(),
             },
             coder: Coder::default(),
+            sign: {
+                let transport = EdSecret::from_seed(&self.identity.receipts);
+                Arc::new(move |message| transport.sign(message))
+            },
         };
         let engine = Engine::new(
             EngineConfig {

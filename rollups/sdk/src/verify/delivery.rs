@@ -2,10 +2,11 @@
 
 use conclave_crypto::{Coder, InconsistentBatch};
 use conclave_light::verify_complete;
-use conclave_seal::{MalformedEvidence, SealScheme, ShareContext, Verdict, body_matches};
+use conclave_seal::{MalformedEvidence, SealScheme, Verdict, body_matches};
 use conclave_types::{
     Block, DeliveredEntry, Digest, Domain, Envelope, EnvelopeHeader, EnvelopeId, Height, Point,
-    RollupId, ShareLane, StreamOutcome, TxIndex, decode_transactions, limits,
+    RollupId, ShareContext, ShareGroup, ShareLane, StreamOutcome, TxIndex, decode_transactions,
+    limits,
 };
 
 use super::{Auditor, HEADER_BYTES_MAX, VerifyError, decode};
@@ -178,6 +179,7 @@ impl Auditor {
             block: block.id(),
             height,
             lane: ShareLane::Malformed,
+            group: ShareGroup::Whole,
         };
         if certificate.context != context {
             return Err(refuse());

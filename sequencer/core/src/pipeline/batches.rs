@@ -57,6 +57,7 @@ impl Sequencer {
         let misbehaviour = |what| Action::Misbehaviour {
             validator: from,
             what,
+            evidence: None,
         };
         match message {
             Message::Dispersal(dispersal) => self.dispersed(now, from, dispersal, actions),
@@ -109,6 +110,7 @@ impl Sequencer {
             actions.push(Action::Misbehaviour {
                 validator: from,
                 what,
+                evidence: None,
             });
         } else if self.may_check(from) && !checking {
             self.checking_batches.insert(id, from);
@@ -144,6 +146,7 @@ impl Sequencer {
             actions.push(Action::Misbehaviour {
                 validator: from,
                 what,
+                evidence: None,
             });
             return;
         }
@@ -194,7 +197,11 @@ impl Sequencer {
         let (certificate, liars) = self.availability.stored(*chain, committee, stored);
         for validator in liars {
             let what = "a wrong signature on a batch";
-            actions.push(Action::Misbehaviour { validator, what });
+            actions.push(Action::Misbehaviour {
+                validator,
+                what,
+                evidence: None,
+            });
         }
         if let Some(reference) = certificate {
             actions.push(Action::Broadcast(Message::Certified(reference.clone())));

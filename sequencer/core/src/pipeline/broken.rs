@@ -24,6 +24,7 @@ impl Sequencer {
                 block: block.id(),
                 height: block.header.height,
                 lane: ShareLane::OnCommit,
+                group: ShareGroup::Whole,
             };
             let points = vec![None; envelopes.len()];
             actions.push(Action::Work(Work::Bundle {

@@ -18,6 +18,7 @@ impl Sequencer {
             block: front.id,
             height: header.height,
             lane: ShareLane::AtClose,
+            group: ShareGroup::Whole,
         };
         if !self.openings.is_started(at_close) {
             let bids = self.closing_bids(&header);

@@ -41,6 +41,7 @@ impl Sequencer {
             block: block.id,
             height,
             lane,
+            group: ShareGroup::Whole,
         };
         let envelopes = envelopes.to_vec();
         let points = envelopes
@@ -82,6 +83,7 @@ impl Sequencer {
             block: block.id,
             height,
             lane,
+            group: ShareGroup::Whole,
         };
         self.openings.own(bundle);
         let result = conclave_seal::OpenResult {
@@ -92,7 +94,7 @@ impl Sequencer {
     }
 
     pub(super) fn shares(&mut self, bundle: ShareBundle, actions: &mut Vec<Action>) {
-        let (height, lane) = (bundle.height, bundle.lane);
+        let (height, lane) = (bundle.context.height, bundle.context.lane);
         self.openings.add(bundle, self.executed);
         self.attempt(height, lane, actions);
     }
@@ -103,6 +105,23 @@ impl Sequencer {
             .attempt((height, lane), &self.config.committee)
         {
             actions.push(Action::Work(work));
+        }
+    }
+
+    /// Names the sender of a wrong bundle, to everybody if it signed a wrong share.
+    pub(super) fn wrong_shares(&self, liar: Liar) -> Action {
+        let validator = liar.validator;
+        let evidence = liar.evidence.map(|wrong| {
+            Box::new(Misbehaviour {
+                epoch: self.config.epoch,
+                validator,
+                offence: Offence::WrongShares(wrong),
+            })
+        });
+        Action::Misbehaviour {
+            validator,
+            what: "shares that are unsigned, not those of this lane, or wrong",
+            evidence,
         }
     }
 }

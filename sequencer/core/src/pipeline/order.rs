@@ -159,6 +159,7 @@ impl Sequencer {
             block: self.queue[at].id,
             height: header.height,
             lane: ShareLane::OnCommit,
+            group: ShareGroup::Whole,
         };
         let mut finalised = Vec::new();
         let mut writes = Vec::new();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use conclave_crypto::{Committee, Signatures};
+use conclave_crypto::{Committee, EdSecret, ShareProofs, ShareRow, Signatures};
 use conclave_market::{ContentSource, OrderedTransaction, ProofRejected, Verifier};
 use conclave_types::*;
 
@@ -97,12 +97,20 @@ impl Signatures for Quick {
     }
 }
 
+/// A share is right when it is the point itself.
+impl ShareProofs for Quick {
+    fn holds(&self, row: &ShareRow<'_>, sealed: &[Point], _: &BatchedDleq) -> bool {
+        row.shares == sealed
+    }
+}
+
 pub(crate) fn votes() -> VoteKeys {
     let genesis = genesis();
     VoteKeys {
         chain: genesis.chain_id(),
         committee: Arc::new(Committee::from_genesis(&genesis).expect("3f+1")),
         signatures: Arc::new(Quick(ValidatorIndex(0))),
+        shares: Arc::new(Quick(ValidatorIndex(0))),
     }
 }
 
@@ -150,13 +158,18 @@ pub(crate) struct World {
     streams: BTreeMap<RollupId, Digest>,
 }
 
+/// A validator's transport key.
+pub(crate) fn transport(validator: u16) -> EdSecret {
+    EdSecret::from_seed(&[validator as u8; 32])
+}
+
 pub(crate) fn genesis() -> Genesis {
     let validators = (0..4).map(|n| ValidatorInfo {
         name: format!("v{n}"),
         weight: 1,
         bls_key: BlsPublicKey([n; 96]),
         bls_possession: BlsSignature([n; 48]),
-        transport_key: TransportKey([n; 32]),
+        transport_key: transport(n.into()).transport_key(),
         account: account(100 + n),
         address: String::new(),
         api: String::new(),

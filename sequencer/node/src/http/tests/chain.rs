@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use conclave_crypto::{Committee, Signatures};
+use conclave_crypto::{Committee, ShareProofs, ShareRow, Signatures};
 use conclave_ledger::{
     ClosedBid, Content, Entry, ExecutableBlock, Executed, Ledger, LedgerEvent, VoteKeys,
 };
@@ -94,6 +94,12 @@ impl Signatures for Unsigned {
     }
 }
 
+impl ShareProofs for Unsigned {
+    fn holds(&self, _: &ShareRow<'_>, _: &[Point], _: &BatchedDleq) -> bool {
+        false
+    }
+}
+
 struct Lenient;
 
 impl Verifier for Lenient {
@@ -137,6 +143,7 @@ impl Chain {
                     chain: genesis.chain_id(),
                     committee: Arc::new(Committee::from_genesis(&genesis).expect("3f+1")),
                     signatures: Arc::new(Unsigned),
+                    shares: Arc::new(Unsigned),
                 },
                 bids: BTreeMap::new(),
             }),
