@@ -4,8 +4,9 @@ use std::fmt;
 
 use conclave_consensus::{Evidence, Fault, Input as AgreementInput, Message as AgreementMessage};
 use conclave_node::{Effect, Event, PeerMessage};
-use conclave_sequencer::{Done, Fetch, Input};
-use conclave_types::{Offence, ShareLane, VoteKind};
+use conclave_seal::Verdict;
+use conclave_sequencer::{Done, Fetch, Input, Message};
+use conclave_types::{Offence, ShareGroup, ShareLane, ValidatorIndex, VoteKind};
 
 macro_rules! branches {
     ($($name:ident = $text:literal;)*) => {
@@ -65,6 +66,12 @@ branches! {
     OpenedOnCommit = "lanes opened on commit";
     OpenedAtClose = "lanes opened at a close";
     OpenedMalformed = "lanes of malformed envelopes opened";
+    OpeningsPublished = "openings published by who combined them";
+    OpeningsTaken = "openings of others found right";
+    OpeningsRefused = "openings of others found wrong";
+    OpeningsDoubted = "envelopes called malformed by who combined them";
+    OpenerReplaced = "shares sent to the next opener in turn";
+    OpenersPassed = "shares of a group sent to all";
     OpenedTooFew = "openings tried with too few right shares";
     SubmissionRefused = "submissions refused";
     EnvelopeTwice = "envelopes ordered twice";
@@ -137,17 +144,53 @@ impl Coverage {
             Event::Sequencing(Input::Shards { .. }) => self.saw(Branch::BodyRebuilt),
             Event::Sequencing(Input::Reopened { .. }) => self.saw(Branch::LaneReopened),
             Event::Sequencing(Input::NotReopened { .. }) => self.saw(Branch::LaneNotReopened),
-            Event::Done(done) => {
-                if let Done::Opened {
-                    context, result, ..
-                } = done.as_ref()
-                {
-                    self.saw(match (&result.verdicts, context.lane) {
-                        (None, _) => Branch::OpenedTooFew,
-                        (Some(_), ShareLane::OnCommit) => Branch::OpenedOnCommit,
-                        (Some(_), ShareLane::AtClose) => Branch::OpenedAtClose,
-                        (Some(_), ShareLane::Malformed) => Branch::OpenedMalformed,
+            Event::Done(done) => self.done(done),
+            _ => {}
+        }
+    }
+
+    fn done(&mut self, done: &Done) {
+        match done {
+            Done::Opened {
+                context, result, ..
+            } => self.saw(match (&result.verdicts, context.lane) {
+                (None, _) => Branch::OpenedTooFew,
+                (Some(_), ShareLane::OnCommit) => Branch::OpenedOnCommit,
+                (Some(_), ShareLane::AtClose) => Branch::OpenedAtClose,
+                (Some(_), ShareLane::Malformed) => Branch::OpenedMalformed,
+            }),
+            Done::OpeningsChecked { checked, .. } => {
+                for (_, right) in checked {
+                    self.saw(match right {
+                        true => Branch::OpeningsTaken,
+                        false => Branch::OpeningsRefused,
                     });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What leaves an honest node of shares and openings, to one or to all.
+    fn opening(&mut self, to: Option<ValidatorIndex>, message: &Message) {
+        match (message, to) {
+            (Message::Openings(said), None) => {
+                let doubted = said.verdicts.contains(&Verdict::Malformed);
+                self.saw(match doubted {
+                    true => Branch::OpeningsDoubted,
+                    false => Branch::OpeningsPublished,
+                });
+            }
+            (Message::Shares(bundle), None) if bundle.context.group != ShareGroup::Whole => {
+                self.saw(Branch::OpenersPassed);
+            }
+            (Message::Shares(bundle), Some(to)) => {
+                // The first two are the opener and the next validator, round the end too.
+                let ShareGroup::Of(opener) = bundle.context.group else {
+                    return;
+                };
+                if to != opener && to.0 != opener.0 + 1 && to.0 != 0 {
+                    self.saw(Branch::OpenerReplaced);
                 }
             }
             _ => {}
@@ -171,7 +214,9 @@ impl Coverage {
                 }
                 _ => {}
             },
-            Effect::Send { message, .. } => match message {
+            Effect::Broadcast(PeerMessage::Sequencing(message)) => self.opening(None, message),
+            Effect::Send { to, message } => match message {
+                PeerMessage::Sequencing(message) => self.opening(Some(*to), message),
                 PeerMessage::Agreement(AgreementMessage::QuorumCertificate(_)) => {
                     self.saw(Branch::StaleTimeoutByQuorum);
                 }

@@ -75,6 +75,8 @@ domains! {
     ShareBundle = "share-bundle";
     /// Weights of the batched proof over one sender's shares.
     ShareWeights = "share-weights";
+    /// Which validator combines which of a block's envelopes.
+    Opener = "opener";
     /// The challenge of the batched proof over one sender's shares.
     ShareChallenge = "share-challenge";
     /// The deterministic nonce of that proof, derived from the key share and all that is proven.

@@ -5,6 +5,9 @@ pub const VALIDATORS_MAX: usize = 256;
 /// Validators up to which votes go to all instead of to collectors: 13 send 156 votes a phase, which
 /// each node takes in well under a millisecond; the number grows with the square.
 pub const VOTES_TO_ALL_VALIDATORS_MAX: usize = 13;
+/// Validators up to which everybody combines everybody's shares: 16 take in half a KiB of shares an
+/// envelope, hardly more than its header.
+pub const SHARES_TO_ALL_VALIDATORS_MAX: usize = 16;
 /// Bytes of a plain body: a proof of up to 1,024 payments takes about 200 KiB, with room to grow.
 pub const PLAIN_BODY_BYTES_MAX: usize = 512 * 1024;
 /// The largest bucket's plaintext and its 16-byte AEAD tag: 288 KiB and a bit.

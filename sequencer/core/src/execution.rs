@@ -193,7 +193,7 @@ fn writes(job: &ExecuteJob, bids: &[ClosedBid], executed: &Executed) -> Vec<Writ
         if !opened.verdicts.is_empty() {
             let record = OpeningRecord {
                 verdicts: opened.verdicts.clone(),
-                bundle: opened.own.clone(),
+                bundles: opened.own.clone(),
                 evidence: opened.evidence.clone(),
             };
             writes.push(Write::Openings {

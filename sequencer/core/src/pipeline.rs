@@ -29,11 +29,13 @@ use crate::bodies::{Bodies, Body};
 use crate::dispersal::{Dispersal, Rebuilt};
 use crate::execution::{ExecuteJob, ExecuteResult, PlacedEnvelope};
 use crate::mempool::Mempool;
-use crate::message::{Action, FateRecord, Fetch, Input, Message, OpeningRecord, Published, Write};
+use crate::message::{
+    Action, FateRecord, Fetch, GroupOpenings, Input, Message, OpeningRecord, Published, Write,
+};
 use crate::opening::Openings;
 use crate::proposer::{self, LedgerReference, PendingCheck, Slot, slot};
 use crate::refusal::Refusal;
-use crate::work::{Done, Work};
+use crate::work::{BundleJob, Done, Work};
 
 /// Own batches on their way to a certificate at once. Two keep the line busy; more would only cut
 /// what waits into smaller batches.
@@ -245,6 +247,11 @@ impl Sequencer {
         &self.ledger
     }
 
+    #[cfg(test)]
+    pub(crate) fn openings(&mut self) -> &mut Openings {
+        &mut self.openings
+    }
+
     /// The last final height known here.
     pub fn committed(&self) -> Height {
         self.committed
@@ -281,9 +288,9 @@ impl Sequencer {
                 lane,
                 record,
             } => {
-                self.reopened(height, lane, *record, &mut actions);
+                self.reopened(now, height, lane, *record, &mut actions);
             }
-            Input::NotReopened { height, lane } => self.release(height, lane, &mut actions),
+            Input::NotReopened { height, lane } => self.release(now, height, lane, &mut actions),
             Input::PayloadWanted {
                 view,
                 parent_time,
@@ -337,26 +344,21 @@ impl Sequencer {
                 self.dispersal_checked(from, dispersal, valid, points, actions);
             }
             Done::Rebuilt(rebuilt) => self.rebuilt(*rebuilt, actions),
-            Done::Bundled { context, bundle } => {
-                if let Some(bundle) = bundle {
-                    self.openings.own(bundle.clone());
-                    actions.push(after_writes(vec![Action::Broadcast(Message::Shares(
-                        bundle,
-                    ))]));
-                }
-                self.attempt(context.height, context.lane, actions);
-            }
+            Done::Bundled { context, bundles } => self.bundled(now, context, bundles, actions),
             Done::Opened {
                 context,
                 result,
                 evidence,
                 bundles,
             } => {
-                let finished = self.openings.finish(context, result, evidence, bundles);
-                for liar in finished {
-                    actions.push(self.wrong_shares(liar));
-                }
-                self.attempt(context.height, context.lane, actions);
+                let liars = self.openings.finish(context, result, evidence, bundles);
+                actions.extend(liars.into_iter().map(|liar| self.wrong_shares(liar)));
+                self.opened(now, context, actions);
+            }
+            Done::OpeningsChecked { context, checked } => {
+                let liars = self.openings.checked(context, checked).into_iter();
+                actions.extend(liars.map(wrong_opening));
+                self.opened(now, context, actions);
             }
             Done::Executed(result) => self.executed_block(*result, actions),
         }
@@ -372,7 +374,10 @@ impl Sequencer {
 
     fn tick(&mut self, now: u64, actions: &mut Vec<Action>) {
         self.wake_ms = u64::MAX;
-        let repeated = self.openings.repeat(now);
+        let Config {
+            committee, index, ..
+        } = &self.config;
+        let repeated = self.openings.repeat(committee, *index, now);
         if !repeated.is_empty() {
             actions.push(after_writes(repeated));
         }
@@ -428,5 +433,13 @@ fn after_writes(then: Vec<Action>) -> Action {
     Action::Durable {
         writes: Vec::new(),
         then,
+    }
+}
+
+fn wrong_opening(validator: ValidatorIndex) -> Action {
+    Action::Misbehaviour {
+        validator,
+        what: "openings that are not those of their envelopes",
+        evidence: None,
     }
 }

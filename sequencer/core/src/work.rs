@@ -5,10 +5,10 @@ use std::sync::Arc;
 use conclave_crypto::{Coder, Shard, are_signed, bundle_message};
 use conclave_ledger::VoteKeys;
 use conclave_market::{ContentSource, Verifier};
-use conclave_seal::{Liar, MalformedEvidence, OpenResult, OpeningCertificate, SealScheme};
+use conclave_seal::{Liar, MalformedEvidence, OpenResult, OpeningCertificate, SealScheme, Verdict};
 use conclave_types::{
     Batch, Digest, EdSignature, Envelope, EnvelopeHeader, Manifest, Point, ShareBundle,
-    ShareContext, ShareLane, ValidatorIndex,
+    ShareContext, ShareGroup, ShareLane, ValidatorIndex,
 };
 
 use crate::admission;
@@ -34,20 +34,42 @@ pub enum Work {
         manifest: Arc<Manifest>,
         shards: Vec<(ValidatorIndex, Vec<Shard>)>,
     },
-    /// Our bundle of shares of a lane of a committed block. `points` are those computed before.
+    /// Our bundles of shares of a lane of a committed block, one per group.
     Bundle {
         context: ShareContext,
-        envelopes: Vec<Arc<EnvelopeHeader>>,
-        points: Vec<Option<Vec<Point>>>,
+        groups: Vec<BundleJob>,
     },
-    /// Opening a lane.
+    /// Opening a group of a lane.
     Open {
         context: ShareContext,
         envelopes: Vec<Arc<EnvelopeHeader>>,
         bundles: Vec<ShareBundle>,
     },
+    /// Openings of a lane that others published, all together.
+    CheckOpenings {
+        context: ShareContext,
+        claims: Vec<Claim>,
+    },
     /// Decrypting and executing a block.
     Execute(Box<ExecuteJob>),
+}
+
+/// A bundle to be made.
+#[derive(Debug)]
+pub struct BundleJob {
+    pub(crate) context: ShareContext,
+    pub(crate) envelopes: Vec<Arc<EnvelopeHeader>>,
+    /// Our share points as far as they were computed before.
+    pub(crate) points: Vec<Option<Vec<Point>>>,
+}
+
+/// What somebody says came out of a group: an opening of each of its envelopes.
+#[derive(Debug)]
+pub struct Claim {
+    pub(crate) from: ValidatorIndex,
+    pub(crate) group: ShareGroup,
+    pub(crate) envelopes: Vec<Arc<EnvelopeHeader>>,
+    pub(crate) verdicts: Vec<Verdict>,
 }
 
 /// What came of it.
@@ -69,10 +91,10 @@ pub enum Done {
     },
     /// What a batch's shards came to.
     Rebuilt(Box<Rebuilt>),
-    /// Our bundle; none on a node without key shares.
+    /// Our bundles; none on a node without key shares.
     Bundled {
         context: ShareContext,
-        bundle: Option<ShareBundle>,
+        bundles: Vec<ShareBundle>,
     },
     /// The verdicts, if the shares sufficed.
     Opened {
@@ -81,6 +103,11 @@ pub enum Done {
         /// In the lane of malformed envelopes: what shows it to everybody.
         evidence: Option<MalformedEvidence>,
         bundles: usize,
+    },
+    /// Each claim, with whether it is right.
+    OpeningsChecked {
+        context: ShareContext,
+        checked: Vec<(Claim, bool)>,
     },
     /// A block's outcome.
     Executed(Box<ExecuteResult>),
@@ -121,19 +148,22 @@ impl Work {
                 let rebuilt = dispersal::rebuild(coder, committee, &manifest, shards);
                 Done::Rebuilt(Box::new(rebuilt))
             }
-            Self::Bundle {
-                context,
-                envelopes,
-                points,
-            } => Done::Bundled {
-                context,
-                bundle: bundle(tools, context, &envelopes, points),
-            },
+            Self::Bundle { context, groups } => {
+                let bundles = groups.into_iter().filter_map(|job| bundle(tools, job));
+                Done::Bundled {
+                    context,
+                    bundles: bundles.collect(),
+                }
+            }
             Self::Open {
                 context,
                 envelopes,
                 bundles,
             } => open(tools, context, &envelopes, bundles),
+            Self::CheckOpenings { context, claims } => Done::OpeningsChecked {
+                context,
+                checked: check_openings(seal, claims),
+            },
             Self::Execute(job) => Done::Executed(Box::new(execution::execute(
                 &job,
                 seal,
@@ -205,12 +235,12 @@ fn share_points(seal: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<Opt
         .collect()
 }
 
-fn bundle(
-    tools: &Tools,
-    context: ShareContext,
-    envelopes: &[Arc<EnvelopeHeader>],
-    mut points: Vec<Option<Vec<Point>>>,
-) -> Option<ShareBundle> {
+fn bundle(tools: &Tools, job: BundleJob) -> Option<ShareBundle> {
+    let BundleJob {
+        context,
+        envelopes,
+        mut points,
+    } = job;
     let seal = tools.seal.as_ref();
     let missing: Vec<usize> = (0..points.len()).filter(|i| points[*i].is_none()).collect();
     let without: Vec<&EnvelopeHeader> = missing.iter().map(|i| envelopes[*i].as_ref()).collect();
@@ -222,7 +252,7 @@ fn bundle(
     let rows = (0..key_shares)
         .map(|row| columns.iter().map(|c| c[row]).collect())
         .collect();
-    let mut bundle = seal.bundle(context, &headers(envelopes), rows)?;
+    let mut bundle = seal.bundle(context, &headers(&envelopes), rows)?;
     bundle.signature = (tools.sign)(&bundle_message(tools.votes.chain, &bundle));
     Some(bundle)
 }
@@ -261,6 +291,26 @@ fn open(
         evidence,
         bundles: taken,
     }
+}
+
+/// Checks the openings of all claims at once; only if that fails are they told apart.
+fn check_openings(seal: &dyn SealScheme, claims: Vec<Claim>) -> Vec<(Claim, bool)> {
+    let opening = |(header, verdict)| match (header, verdict) {
+        (header, &Verdict::Opened(m)) => Some((Arc::as_ref(header), m)),
+        (_, Verdict::Malformed) => None,
+    };
+    let openings: Vec<(&EnvelopeHeader, Point)> = claims
+        .iter()
+        .flat_map(|claim| claim.envelopes.iter().zip(&claim.verdicts))
+        .filter_map(opening)
+        .collect();
+    let mut right = seal.verify_openings(&openings).into_iter();
+    let all_right = |claim: &Claim| {
+        let of_claim: Vec<bool> = right.by_ref().take(claim.verdicts.len()).collect();
+        of_claim.len() == claim.verdicts.len() && !of_claim.contains(&false)
+    };
+    let verdicts: Vec<bool> = claims.iter().map(all_right).collect();
+    claims.into_iter().zip(verdicts).collect()
 }
 
 fn evidence(

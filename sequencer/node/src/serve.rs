@@ -65,7 +65,8 @@ pub enum Response {
     Manifest(Option<Arc<Manifest>>),
     /// As many as the asked one weighs, or none.
     Shards(Vec<Shard>),
-    Shares(Option<ShareBundle>),
+    /// By group; none if the asked one has not executed the block.
+    Shares(Vec<ShareBundle>),
     /// `None` for a validator that has no safety state.
     Standing(Option<Box<Standing>>),
     /// Ascending by height.
@@ -90,7 +91,9 @@ pub(crate) fn answer(snapshot: &Snapshot, request: &Request) -> Result<Response,
         Request::Shares { height, lane } => {
             let key = keys::height_lane(*height, *lane);
             let record: Option<OpeningRecord> = snapshot.get_value(Table::Openings, key)?;
-            Ok(Response::Shares(record.and_then(|record| record.bundle)))
+            Ok(Response::Shares(
+                record.map_or_else(Vec::new, |record| record.bundles),
+            ))
         }
         Request::Standing => {
             let state: Option<SafetyState> = snapshot.get_value(Table::Safety, keys::SAFETY)?;

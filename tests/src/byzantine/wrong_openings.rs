@@ -1,8 +1,12 @@
-//! Publishes its shares for another block, height, lane or member than they are for.
+//! Publishes openings that are not those of their envelopes, calls good ones malformed, and gives
+//! its shares for another block, height, lane, group or member than they are for.
 
 use conclave_node::{Effect, PeerMessage};
-use conclave_sequencer::Message;
-use conclave_types::{BlockId, Digest, Height, ShareLane, ValidatorIndex};
+use conclave_seal::Verdict;
+use conclave_sequencer::{GroupOpenings, Message};
+use conclave_types::{
+    BlockId, Digest, Height, Point, ShareContext, ShareGroup, ShareLane, ValidatorIndex,
+};
 use rand::Rng;
 
 use super::{Actor, Member};
@@ -17,30 +21,59 @@ impl Actor for WrongOpenings {
         message: PeerMessage,
         out: &mut Vec<Effect>,
     ) {
-        if let PeerMessage::Sequencing(Message::Shares(bundle)) = &message {
-            let mut wrong = bundle.clone();
-            match member.random.gen_range(0..5) {
-                0 => wrong.context.block = BlockId(Digest(member.random.r#gen())),
-                1 => {
-                    wrong.context.height =
-                        Height(wrong.context.height.0 + member.random.gen_range(1..40))
+        let wrong = match &message {
+            PeerMessage::Sequencing(Message::Shares(bundle)) => {
+                let mut wrong = bundle.clone();
+                match member.random.gen_ratio(1, 5) {
+                    true => wrong.signer = to,
+                    false => mistake(member, &mut wrong.context),
                 }
-                2 => wrong.context.height = Height(wrong.context.height.0.saturating_sub(1)),
-                3 => wrong.signer = to,
-                _ => {
-                    wrong.context.lane = match wrong.context.lane {
-                        ShareLane::OnCommit => ShareLane::AtClose,
-                        ShareLane::AtClose => ShareLane::Malformed,
-                        ShareLane::Malformed => ShareLane::OnCommit,
-                    };
-                }
+                Message::Shares(wrong)
             }
-            let wrong = PeerMessage::Sequencing(Message::Shares(wrong));
-            out.push(Effect::Send { to, message: wrong });
-            if member.random.gen_bool(0.5) {
+            PeerMessage::Sequencing(Message::Openings(openings)) => {
+                Message::Openings(misread(member, openings.clone()))
+            }
+            _ => {
+                out.push(Effect::Send { to, message });
                 return;
             }
+        };
+        let wrong = PeerMessage::Sequencing(wrong);
+        out.push(Effect::Send { to, message: wrong });
+        if member.random.gen_bool(0.5) {
+            out.push(Effect::Send { to, message });
         }
-        out.push(Effect::Send { to, message });
     }
+}
+
+fn mistake(member: &mut Member<'_>, context: &mut ShareContext) {
+    match member.random.gen_range(0..5) {
+        0 => context.block = BlockId(Digest(member.random.r#gen())),
+        1 => context.height = Height(context.height.0 + member.random.gen_range(1..40)),
+        2 => context.height = Height(context.height.0.saturating_sub(1)),
+        3 => context.group = ShareGroup::Of(member.index),
+        _ => {
+            context.lane = match context.lane {
+                ShareLane::OnCommit => ShareLane::AtClose,
+                ShareLane::AtClose => ShareLane::Malformed,
+                ShareLane::Malformed => ShareLane::OnCommit,
+            };
+        }
+    }
+}
+
+fn misread(member: &mut Member<'_>, mut openings: GroupOpenings) -> GroupOpenings {
+    let count = openings.verdicts.len().max(1);
+    let at = member.random.gen_range(0..count);
+    match member.random.gen_range(0..5) {
+        0 => mistake(member, &mut openings.context),
+        1 => drop(openings.verdicts.pop()),
+        2 => openings.verdicts.fill(Verdict::Malformed),
+        _ => {
+            if let Some(verdict) = openings.verdicts.get_mut(at) {
+                *verdict = Verdict::Opened(Point(member.random.r#gen()));
+            }
+        }
+    }
+    openings
 }

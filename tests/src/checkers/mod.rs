@@ -119,6 +119,9 @@ impl Checkers {
             PeerMessage::Sequencing(Message::Shares(bundle)) if self.liar != Some(from) => {
                 self.secrecy.sent(from, to, bundle)
             }
+            PeerMessage::Sequencing(Message::Openings(openings)) if self.liar != Some(from) => {
+                self.secrecy.published(from, openings.context.block)
+            }
             PeerMessage::Sequencing(_) => Ok(()),
         }
     }

@@ -82,12 +82,17 @@ impl SecrecyChecker {
         if to.is_none_or(|to| to == self.coalition.member) && from != self.coalition.member {
             self.coalition.keep(bundle)?;
         }
-        if self.known[usize::from(from.0)].contains(&bundle.context.block) {
+        self.published(from, bundle.context.block)
+    }
+
+    /// An honest node sends something of a block that nobody may read before it is final.
+    pub(crate) fn published(&self, from: ValidatorIndex, block: BlockId) -> Result<(), Violation> {
+        if self.known[usize::from(from.0)].contains(&block) {
             return Ok(());
         }
         let what = format!(
-            "node {} sent shares of block {}, which is not final",
-            from.0, bundle.context.block
+            "node {} sent shares or openings of block {block}, which is not final",
+            from.0
         );
         Err(Violation::new("secrecy", what))
     }

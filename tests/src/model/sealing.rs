@@ -48,6 +48,13 @@ impl ModelSeal {
         Point(self.hash(b"share", &[&index.0.to_le_bytes(), &at.to_le_bytes(), &c.0]))
     }
 
+    /// The shares that a member should make.
+    fn points_of(&self, member: ValidatorIndex, headers: &[&EnvelopeHeader]) -> Vec<Vec<Point>> {
+        let share = |at, header| self.share(member, at, &sealed_point(header));
+        let points = |at| headers.iter().map(|header| share(at, header)).collect();
+        (0..self.committee.weight(member)).map(points).collect()
+    }
+
     fn mask(&self, c: &Point) -> [u8; 32] {
         self.hash(b"mask", &[&c.0])
     }
@@ -183,16 +190,8 @@ impl SealScheme for ModelSeal {
     }
 
     fn share_points(&self, headers: &[&EnvelopeHeader]) -> Vec<Vec<Point>> {
-        let Some(own) = self.own else {
-            return Vec::new();
-        };
-        let points = |at| {
-            let share = |header: &&EnvelopeHeader| {
-                self.share(own, at, &key_of(header).expect("sealed headers only").c)
-            };
-            headers.iter().map(share).collect()
-        };
-        (0..self.committee.weight(own)).map(points).collect()
+        self.own
+            .map_or_else(Vec::new, |own| self.points_of(own, headers))
     }
 
     fn bundle(
@@ -231,8 +230,7 @@ impl SealScheme for ModelSeal {
         let lists = lists(headers);
         let (mut honest, mut liars) = (Signers::default(), Vec::new());
         for bundle in bundles.iter().filter(|bundle| bundle.context == context) {
-            let node = Self::new(self.seed, Some(bundle.signer), self.committee.clone());
-            if bundle.lists == lists && bundle.shares == node.share_points(headers) {
+            if bundle.lists == lists && bundle.shares == self.points_of(bundle.signer, headers) {
                 honest.insert(bundle.signer);
                 continue;
             }

@@ -67,7 +67,8 @@ impl Sequencer {
                     actions.push(misbehaviour("a certificate that does not verify"));
                 }
             }
-            Message::Shares(bundle) if bundle.signer == from => self.shares(bundle, actions),
+            Message::Shares(bundle) if bundle.signer == from => self.shares(now, bundle, actions),
+            Message::Openings(said) => self.claimed(now, from, said, actions),
             Message::Stored(_) | Message::Shares(_) => {
                 actions.push(misbehaviour("a message in another validator's name"));
             }

@@ -27,11 +27,12 @@ impl Sequencer {
                 group: ShareGroup::Whole,
             };
             let points = vec![None; envelopes.len()];
-            actions.push(Action::Work(Work::Bundle {
+            let groups = vec![BundleJob {
                 context,
                 envelopes,
                 points,
-            }));
+            }];
+            actions.push(Action::Work(Work::Bundle { context, groups }));
         }
     }
 }
