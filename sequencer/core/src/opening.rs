@@ -8,141 +8,31 @@
 
 mod early;
 mod group;
+mod lane;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use conclave_crypto::Committee;
 use conclave_seal::{Liar, MalformedEvidence, OpenResult, Verdict};
 use conclave_types::{
-    EnvelopeHeader, Height, ShareBundle, ShareContext, ShareGroup, ShareLane, ValidatorIndex,
-    limits,
+    EnvelopeHeader, Height, ShareBundle, ShareContext, ShareLane, ValidatorIndex, limits,
 };
 
 use self::early::{Early, Word};
-use self::group::{Group, Sender};
+use self::group::Group;
+use self::lane::Lane;
 use crate::message::{Action, Fetch, GroupOpenings};
-use crate::openers::{self, TURN_MS};
+use crate::openers::TURN_MS;
 use crate::work::{Claim, Work};
+
+pub(crate) use self::lane::OpenedLane;
 
 /// Between repetitions of what we sent while a block is not executed: one turn of the openers.
 const REPEAT_MS: u64 = TURN_MS;
 
 /// Which lane of which height.
 type Key = (Height, ShareLane);
-
-/// What opens a lane's envelopes.
-#[derive(Debug, Clone)]
-pub(crate) struct OpenedLane {
-    pub(crate) envelopes: Vec<Arc<EnvelopeHeader>>,
-    pub(crate) verdicts: Vec<Verdict>,
-    /// Our own shares of all of them.
-    pub(crate) own: Vec<ShareBundle>,
-    pub(crate) evidence: Option<MalformedEvidence>,
-}
-
-/// One lane of one committed block.
-#[derive(Debug)]
-struct Lane {
-    /// Of the whole lane.
-    context: ShareContext,
-    envelopes: Vec<Arc<EnvelopeHeader>>,
-    groups: BTreeMap<ShareGroup, Group>,
-    own: Vec<ShareBundle>,
-    evidence: Option<MalformedEvidence>,
-    /// A check of others' openings is under way.
-    checking: bool,
-    /// Who said something came out that did not.
-    false_openers: BTreeSet<ValidatorIndex>,
-    started_ms: u64,
-    sent_ms: u64,
-    opened: Option<OpenedLane>,
-}
-
-impl OpenedLane {
-    /// The envelopes found malformed, in order.
-    pub(crate) fn malformed(&self) -> impl Iterator<Item = Arc<EnvelopeHeader>> + '_ {
-        let verdicts = self.envelopes.iter().zip(&self.verdicts);
-        let malformed = verdicts.filter(|(_, verdict)| **verdict == Verdict::Malformed);
-        malformed.map(|(envelope, _)| envelope.clone())
-    }
-}
-
-impl Lane {
-    fn new(
-        context: ShareContext,
-        envelopes: Vec<Arc<EnvelopeHeader>>,
-        committee: &Committee,
-        now: u64,
-    ) -> Self {
-        let (block, lane) = (context.block, context.lane);
-        let places = openers::groups(committee, block, lane, envelopes.len());
-        let group = |(group, places): (ShareGroup, Vec<usize>)| {
-            let of_group = places.iter().map(|place| envelopes[*place].clone());
-            let of_group = of_group.collect();
-            let context = ShareContext { group, ..context };
-            (group, Group::new(context, places, of_group))
-        };
-        Self {
-            context,
-            groups: places.into_iter().map(group).collect(),
-            envelopes,
-            own: Vec::new(),
-            evidence: None,
-            checking: false,
-            false_openers: BTreeSet::new(),
-            started_ms: now,
-            sent_ms: now,
-            opened: None,
-        }
-    }
-
-    fn hear(&mut self, from: ValidatorIndex, word: Word) {
-        match word {
-            Word::Shares(bundle) => {
-                if let Some(group) = self.groups.get_mut(&bundle.context.group) {
-                    group.add(bundle);
-                }
-            }
-            Word::Openings(openings) if !self.false_openers.contains(&from) => {
-                if let Some(group) = self.groups.get_mut(&openings.context.group) {
-                    group.claim(from, openings);
-                }
-            }
-            Word::Openings(_) => {}
-        }
-    }
-
-    /// Puts the groups' verdicts together once all are decided.
-    fn assemble(&mut self) {
-        if self.opened.is_some() {
-            return;
-        }
-        let mut verdicts = vec![Verdict::Malformed; self.envelopes.len()];
-        for group in self.groups.values() {
-            let Some(decided) = &group.verdicts else {
-                return;
-            };
-            for (place, verdict) in group.places.iter().zip(decided) {
-                verdicts[*place] = *verdict;
-            }
-        }
-        self.opened = Some(OpenedLane {
-            envelopes: self.envelopes.clone(),
-            verdicts,
-            own: self.own.clone(),
-            evidence: self.evidence.clone(),
-        });
-    }
-
-    fn sender<'a>(&self, committee: &'a Committee, own: ValidatorIndex, now: u64) -> Sender<'a> {
-        Sender {
-            committee,
-            own,
-            turn: now.saturating_sub(self.started_ms) / TURN_MS,
-        }
-    }
-}
 
 /// All lanes that are not executed yet, and what came before their blocks.
 #[derive(Debug, Default)]

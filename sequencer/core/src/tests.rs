@@ -1,5 +1,7 @@
 //! What a lying author, a slow opening and a restart must not do to a validator.
 
+mod scale;
+
 use std::sync::Arc;
 
 use conclave_crypto::{Coder, Committee, EdSecret, Shard, batch_contents};

@@ -1,7 +1,7 @@
 //! Who is sent what of a lane, and when: exact actions, in a committee of nineteen.
 
 use conclave_types::{
-    BlockId, Digest, EdSignature, Epoch, Payload, Point, Scalar, SealedKey, ShareBundle,
+    BlockId, Digest, EdSignature, Epoch, Payload, Point, Scalar, SealedKey, ShareBundle, ShareGroup,
 };
 
 use super::*;
