@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// The first of them.
     #[arg(long, default_value_t = 1, conflicts_with = "seed")]
     first: u64,
+    /// How many validators, 3f+1 and up to 31; drawn from each seed if absent.
+    #[arg(long, value_parser = validators)]
+    validators: Option<usize>,
     /// Replay one seed and print its event log.
     #[arg(long)]
     seed: Option<u64>,
@@ -47,14 +50,28 @@ struct Totals {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match args.seed {
-        Some(seed) if args.minimise => shorten(seed),
-        Some(seed) => replay(seed),
+        Some(seed) if args.minimise => shorten(options(args, seed)),
+        Some(seed) => replay(options(args, seed)),
         None => run_many(args),
     }
 }
 
-fn replay(seed: u64) -> anyhow::Result<()> {
-    let outcome = run_seed(Options::of(seed).logged());
+fn options(args: &Args, seed: u64) -> Options {
+    Options::of(seed).among(args.validators)
+}
+
+/// Partitions are masks of 32 bits, one of them a twin's.
+fn validators(text: &str) -> Result<usize, String> {
+    let count: usize = text.parse().map_err(|_| "not a number".to_owned())?;
+    match (4..=31).contains(&count) && count % 3 == 1 {
+        true => Ok(count),
+        false => Err("not 3f+1 from 4 to 31".to_owned()),
+    }
+}
+
+fn replay(options: Options) -> anyhow::Result<()> {
+    let seed = options.seed;
+    let outcome = run_seed(options.logged());
     outcome.log.iter().for_each(|line| println!("{line}"));
     println!("{}", summary(&outcome));
     match outcome.violation {
@@ -63,8 +80,9 @@ fn replay(seed: u64) -> anyhow::Result<()> {
     }
 }
 
-fn shorten(seed: u64) -> anyhow::Result<()> {
-    let Some(found) = minimise(Options::of(seed)) else {
+fn shorten(options: Options) -> anyhow::Result<()> {
+    let seed = options.seed;
+    let Some(found) = minimise(options) else {
         println!("seed {seed} breaks no invariant");
         return Ok(());
     };
@@ -107,7 +125,7 @@ fn run_many(args: &Args) -> anyhow::Result<()> {
                     if seed >= end {
                         return;
                     }
-                    let outcome = run_seed(Options::of(seed));
+                    let outcome = run_seed(options(args, seed));
                     let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
                     totals.seeds += 1;
                     totals.blocks += outcome.blocks;

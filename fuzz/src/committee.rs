@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use conclave_crypto::{Committee, EdSecret, Signatures};
-use conclave_ledger::Committees;
+use conclave_crypto::{Committee, EdSecret, ShareProofs, Signatures};
+use conclave_ledger::{BlsCommittees, Committees};
 use conclave_types::{
     AccountId, Allocation, Amount, BlockTime, BlsPublicKey, BlsSignature, Digest, Domain,
     EpochSetup, Genesis, SealingKey, Signers, ValidatorIndex, ValidatorInfo,
@@ -19,6 +19,11 @@ pub(crate) struct Model(pub(crate) ValidatorIndex);
 impl Committees for Model {
     fn signatures(&self, _: &EpochSetup) -> Arc<dyn Signatures> {
         Arc::new(Self(self.0))
+    }
+
+    fn shares(&self, setup: &EpochSetup) -> Option<Arc<dyn ShareProofs>> {
+        // Sealing is real here.
+        BlsCommittees.shares(setup)
     }
 
     fn is_possessed(&self, _: &ValidatorInfo) -> bool {

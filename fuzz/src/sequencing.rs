@@ -309,7 +309,9 @@ impl Network {
                 }
             }
             Action::Stop { reason } => panic!("validator {place} stops: {reason}"),
-            Action::Misbehaviour { validator, what } => {
+            Action::Misbehaviour {
+                validator, what, ..
+            } => {
                 assert!(!honest || validator.0 == HONEST, "an honest one: {what}");
             }
             Action::Fetch(Fetch::Shares { .. })

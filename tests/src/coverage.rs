@@ -4,8 +4,9 @@ use std::fmt;
 
 use conclave_consensus::{Evidence, Fault, Input as AgreementInput, Message as AgreementMessage};
 use conclave_node::{Effect, Event, PeerMessage};
-use conclave_sequencer::{Done, Fetch, Input};
-use conclave_types::{LaneKind, Offence, VoteKind};
+use conclave_seal::Verdict;
+use conclave_sequencer::{Done, Fetch, Input, Message};
+use conclave_types::{LaneKind, Offence, ShareGroup, ValidatorIndex, VoteKind};
 
 macro_rules! branches {
     ($($name:ident = $text:literal;)*) => {
@@ -53,7 +54,8 @@ branches! {
     MalformedProposal = "accused of a malformed proposal or timeout";
     NotLeader = "accused of leading a view of another's";
     WrongBatch = "accused about a batch or its certificate";
-    WrongShare = "accused about shares";
+    WrongShare = "accused about shares that are no evidence";
+    WrongShareProven = "accused of signed wrong shares";
     BodyReread = "bodies found in the own store";
     BodyRebuilt = "bodies rebuilt from shards";
     BatchWanted = "batches asked for";
@@ -64,6 +66,12 @@ branches! {
     OpenedOnCommit = "lanes opened on commit";
     OpenedAtClose = "lanes opened at a close";
     OpenedMalformed = "lanes of malformed envelopes opened";
+    OpeningsPublished = "openings published by who combined them";
+    OpeningsTaken = "openings of others found right";
+    OpeningsRefused = "openings of others found wrong";
+    OpeningsDoubted = "envelopes called malformed by who combined them";
+    OpenerReplaced = "shares sent to the next opener in turn";
+    OpenersPassed = "shares of a group sent to all";
     OpenedTooFew = "openings tried with too few right shares";
     SubmissionRefused = "submissions refused";
     EnvelopeTwice = "envelopes ordered twice";
@@ -136,17 +144,53 @@ impl Coverage {
             Event::Sequencing(Input::Shards { .. }) => self.saw(Branch::BodyRebuilt),
             Event::Sequencing(Input::Reopened { .. }) => self.saw(Branch::LaneReopened),
             Event::Sequencing(Input::NotReopened { .. }) => self.saw(Branch::LaneNotReopened),
-            Event::Done(done) => {
-                if let Done::Opened {
-                    context, result, ..
-                } = done.as_ref()
-                {
-                    self.saw(match (&result.verdicts, context.lane.kind) {
-                        (None, _) => Branch::OpenedTooFew,
-                        (Some(_), LaneKind::OnCommit) => Branch::OpenedOnCommit,
-                        (Some(_), LaneKind::AtClose) => Branch::OpenedAtClose,
-                        (Some(_), LaneKind::Malformed) => Branch::OpenedMalformed,
+            Event::Done(done) => self.done(done),
+            _ => {}
+        }
+    }
+
+    fn done(&mut self, done: &Done) {
+        match done {
+            Done::Opened {
+                context, result, ..
+            } => self.saw(match (&result.verdicts, context.lane.kind) {
+                (None, _) => Branch::OpenedTooFew,
+                (Some(_), LaneKind::OnCommit) => Branch::OpenedOnCommit,
+                (Some(_), LaneKind::AtClose) => Branch::OpenedAtClose,
+                (Some(_), LaneKind::Malformed) => Branch::OpenedMalformed,
+            }),
+            Done::OpeningsChecked { checked, .. } => {
+                for (_, right) in checked {
+                    self.saw(match right {
+                        true => Branch::OpeningsTaken,
+                        false => Branch::OpeningsRefused,
                     });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What leaves an honest node of shares and openings, to one or to all.
+    fn opening(&mut self, to: Option<ValidatorIndex>, message: &Message) {
+        match (message, to) {
+            (Message::Openings(said), None) => {
+                let doubted = said.verdicts.contains(&Verdict::Malformed);
+                self.saw(match doubted {
+                    true => Branch::OpeningsDoubted,
+                    false => Branch::OpeningsPublished,
+                });
+            }
+            (Message::Shares(bundle), None) if bundle.context.group != ShareGroup::Whole => {
+                self.saw(Branch::OpenersPassed);
+            }
+            (Message::Shares(bundle), Some(to)) => {
+                // The first two are the opener and the next validator, round the end too.
+                let ShareGroup::Of(opener) = bundle.context.group else {
+                    return;
+                };
+                if to != opener && to.0 != opener.0 + 1 && to.0 != 0 {
+                    self.saw(Branch::OpenerReplaced);
                 }
             }
             _ => {}
@@ -170,7 +214,9 @@ impl Coverage {
                 }
                 _ => {}
             },
-            Effect::Send { message, .. } => match message {
+            Effect::Broadcast(PeerMessage::Sequencing(message)) => self.opening(None, message),
+            Effect::Send { to, message } => match message {
+                PeerMessage::Sequencing(message) => self.opening(Some(*to), message),
                 PeerMessage::Agreement(AgreementMessage::QuorumCertificate(_)) => {
                     self.saw(Branch::StaleTimeoutByQuorum);
                 }
@@ -200,7 +246,7 @@ impl Coverage {
 
 fn accusation(what: &str, evidence: Option<&Evidence>) -> Branch {
     match evidence {
-        Some(Evidence::Proof(proof)) => match proof.offence {
+        Some(Evidence::Proof(proof)) => match &proof.offence {
             Offence::DoubleVote {
                 kind: VoteKind::Prepare,
                 ..
@@ -208,6 +254,7 @@ fn accusation(what: &str, evidence: Option<&Evidence>) -> Branch {
             Offence::DoubleVote { .. } => Branch::DoubleCommit,
             Offence::DoubleTimeout { .. } => Branch::DoubleTimeout,
             Offence::CommitAfterTimeout { .. } => Branch::LateCommit,
+            Offence::WrongShares(_) => Branch::WrongShareProven,
         },
         Some(Evidence::Fault(Fault::Impersonation)) => Branch::Impersonation,
         Some(Evidence::Fault(Fault::Signature { .. })) => Branch::WrongSignature,

@@ -89,7 +89,7 @@ impl Engine {
                 commit,
             },
         };
-        match conclave_light::verify_misbehaviour(&self.verifier(), &evidence) {
+        match conclave_light::verify_contradiction(&self.verifier(), &evidence) {
             Ok(_) => self.accuse(validator, Evidence::Proof(evidence)),
             Err(_) => {
                 // The next comparison costs it another message.

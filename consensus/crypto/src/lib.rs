@@ -5,6 +5,7 @@
 //!        └──▶ BlsCommittee (checked keys) ──┴─▶ votes, quorum and commit certificates
 //! account and transport keys ──▶ ed ──▶ envelope signatures, receipts
 //! ids ──▶ merkle ──▶ batch contents, ledger state
+//! shares ──▶ bundles, signed ──▶ the proof that one of them is wrong
 //! bodies ──▶ erasure ──▶ shards of a batch ──▶ bodies, or the proof that its author lied
 //! ```
 //!
@@ -27,6 +28,7 @@ pub mod ed;
 mod erasure;
 mod key_file;
 pub mod merkle;
+mod shares;
 mod signatures;
 
 #[cfg(test)]
@@ -39,4 +41,8 @@ pub use ed::EdSecret;
 pub use erasure::{CodeShape, Coder, Codeword, RebuildError, Rebuilt, Shard};
 pub use key_file::{KeyFileError, load_key, save_key};
 pub use merkle::{MerklePath, MerkleTree};
+pub use shares::{
+    ShareProofs, ShareRow, are_signed, are_wrong, bundle_message, is_regular, share_list,
+    share_rows, wrong_shares,
+};
 pub use signatures::{BlsCommittee, BlsCommitteeError, Signatures};

@@ -110,10 +110,12 @@ impl MerklePath {
     /// Whether the leaf stands at this path's index under the root. Exactly one path verifies for
     /// each index.
     pub fn verify(&self, leaf: &Digest, root: &Digest) -> bool {
-        self.computed_root(leaf).is_some_and(|found| found == *root)
+        self.root_of(leaf).is_some_and(|found| found == *root)
     }
 
-    fn computed_root(&self, leaf: &Digest) -> Option<Digest> {
+    /// The root that the path leads to from this leaf; `None` if it is no path of a tree with this
+    /// many leaves.
+    pub fn root_of(&self, leaf: &Digest) -> Option<Digest> {
         if self.index >= self.count {
             return None;
         }

@@ -36,4 +36,4 @@ pub use ledger::{
     EntryProof, EntryTable, LEDGER_BUCKETS, LedgerProofError, entry_bucket, entry_leaf,
     verify_entry, verify_settled, verify_stream,
 };
-pub use misbehaviour::{MisbehaviourError, verify_misbehaviour};
+pub use misbehaviour::{MisbehaviourError, verify_contradiction, verify_misbehaviour};

@@ -4,13 +4,12 @@
 use std::time::Instant;
 
 use conclave_seal::{
-    Ceremony, KeyGeneration, KeyShares, SealScheme, ShareContext, Tdh2, seal,
-    verify_payer_signature,
+    Ceremony, KeyGeneration, KeyShares, SealScheme, Tdh2, seal, verify_payer_signature,
 };
 use conclave_types::{
     AccountId, Amount, BlockId, Bucket, ChainId, Digest, EdSignature, Envelope, EnvelopeCore,
     EnvelopeHeader, Epoch, Height, LaneKind, Point, ReleaseRule, RollupId, SealingKey, Sequence,
-    ShareBundle, ValidatorIndex, encode_transactions,
+    ShareBundle, ShareContext, ShareGroup, ValidatorIndex, encode_transactions,
 };
 use ed25519_dalek::{Signer, SigningKey};
 use rand_chacha::ChaCha20Rng;
@@ -49,6 +48,7 @@ fn measure(validators: u16, count: u64) -> Fallible<()> {
         block: BlockId(Digest([2; 32])),
         height: Height(1),
         lane: LaneKind::OnCommit.of(Epoch(0)),
+        group: ShareGroup::Whole,
     };
     let make = || nodes[0].bundle(context, &headers, points);
     let mut bundles: Vec<ShareBundle> = timed("bundle", count, make).into_iter().collect();
@@ -73,7 +73,7 @@ fn measure(validators: u16, count: u64) -> Fallible<()> {
     bundles[0].shares[0].reverse();
     let open = || nodes[1].open(context, &headers, &bundles);
     let result = timed("open with one liar", count, open);
-    assert!(result.verdicts.is_some() && result.liars == [ValidatorIndex(0)]);
+    assert!(result.verdicts.is_some() && result.liars[0].validator == ValidatorIndex(0));
     let mut one_bad = envelopes[0].header.clone();
     one_bad.core.expiry = Height(9);
     let mut headers = headers;

@@ -3,10 +3,9 @@
 //! one.
 
 use bincode::{Decode, Encode};
-use conclave_types::{EnvelopeHeader, ShareBundle};
+use conclave_types::{EnvelopeHeader, ShareBundle, ShareContext};
 
 use crate::scheme::{OpenResult, SealScheme, Verdict};
-use crate::shares::ShareContext;
 
 /// The parts that justify the verdicts on a list of envelopes.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -56,10 +55,14 @@ impl OpeningCertificate {
     ) -> Option<Self> {
         let result = scheme.open(context, headers, bundles);
         result.verdicts.as_ref()?;
+        let lied = |bundle: &ShareBundle| {
+            let mut liars = result.liars.iter();
+            liars.any(|liar| liar.validator == bundle.signer)
+        };
         let mut parts: Vec<ShareBundle> = bundles
             .iter()
-            .filter(|bundle| ShareContext::of(bundle) == context)
-            .filter(|bundle| !result.liars.contains(&bundle.signer))
+            .filter(|bundle| bundle.context == context)
+            .filter(|bundle| !lied(bundle))
             .cloned()
             .collect();
         parts.sort_by_key(|bundle| bundle.signer);
@@ -79,7 +82,7 @@ impl OpeningCertificate {
         if !self.parts.is_sorted_by(|a, b| a.signer < b.signer) {
             return Err(CertificateError::Order);
         }
-        let foreign = |part: &ShareBundle| ShareContext::of(part) != self.context;
+        let foreign = |part: &ShareBundle| part.context != self.context;
         if self.parts.iter().any(foreign) {
             return Err(CertificateError::Part);
         }

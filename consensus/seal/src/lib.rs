@@ -61,8 +61,7 @@ pub use check::{body_matches, verify_payer_signature};
 pub use key::{KeyError, KeyShares};
 pub use keygen::{Ceremony, KeyGeneration, KeyGenerationError, Progress};
 pub use plaintext::bucket_for;
-pub use scheme::{OpenResult, SealScheme, Tdh2, Verdict};
+pub use scheme::{Liar, OpenResult, SealScheme, Tdh2, Verdict};
 pub use sealing::{SealError, plain, seal, sealed_bytes};
-pub use shares::ShareContext;
 
 use sealing::TAG_BYTES;

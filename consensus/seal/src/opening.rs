@@ -3,9 +3,13 @@
 //! An opening M is right when, with r = H(Y, M, label), C = r·G and D = M + r·Y. C fixes r, and
 //! D − r·Y fixes M, so there is at most one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use conclave_types::{EnvelopeHeader, Payload, Point, ShareBundle, ShareIndex, ValidatorIndex};
+use conclave_crypto::{is_regular, wrong_shares};
+use conclave_types::{
+    EnvelopeHeader, Payload, Point, ShareBundle, ShareContext, ShareIndex, ValidatorIndex,
+    WrongShares,
+};
 use curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT;
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
@@ -15,8 +19,8 @@ use rand_core::RngCore;
 use crate::bisect::bisect;
 use crate::key::CommitteeKey;
 use crate::public::{self, Sum, weight};
-use crate::scheme::{OpenResult, Verdict};
-use crate::shares::{self, SealedList, ShareContext};
+use crate::scheme::{Liar, OpenResult, Verdict};
+use crate::shares::{self, SealedList, part_of};
 use crate::{curve, hashes, lagrange};
 
 /// What a claimed opening must satisfy: C = r·G and D − M = r·Y.
@@ -98,7 +102,8 @@ struct Pool<'a> {
     rest: core::slice::Iter<'a, ShareBundle>,
     seen: BTreeSet<ValidatorIndex>,
     parts: Vec<Part<'a>>,
-    liars: BTreeSet<ValidatorIndex>,
+    /// With what shows it to others, if it shows in what they signed.
+    liars: BTreeMap<ValidatorIndex, Option<Box<WrongShares>>>,
     /// Set once an opening failed: from then on the proof of every part in use is verified.
     proven: bool,
 }
@@ -117,7 +122,7 @@ impl<'a> Pool<'a> {
             rest: bundles.iter(),
             seen: BTreeSet::new(),
             parts: Vec::new(),
-            liars: BTreeSet::new(),
+            liars: BTreeMap::new(),
             proven: false,
         }
     }
@@ -128,14 +133,19 @@ impl<'a> Pool<'a> {
             let Some(bundle) = self.rest.next() else {
                 return false;
             };
-            if ShareContext::of(bundle) != self.context || !self.seen.insert(bundle.signer) {
+            if bundle.context != self.context || !self.seen.insert(bundle.signer) {
                 continue;
             }
-            match self.read(bundle) {
-                Some(part) if !self.proven || self.is_true(&part) => self.parts.push(part),
-                _ => {
-                    self.liars.insert(bundle.signer);
-                }
+            let part = match self.is_of_list(bundle) {
+                true => self.read(bundle),
+                false => Err(None),
+            };
+            match part {
+                Ok(part) => match self.proven.then(|| self.first_wrong(&part)).flatten() {
+                    None => self.parts.push(part),
+                    wrong => self.accuse(bundle, wrong),
+                },
+                Err(wrong) => self.accuse(bundle, wrong),
             }
         }
         true
@@ -145,34 +155,50 @@ impl<'a> Pool<'a> {
         self.parts.iter().map(|part| part.shares.len()).sum()
     }
 
-    /// Decodes a bundle with the right counts: one list per key share of the signer, one point per
-    /// header, one proof per key share.
-    fn read(&self, bundle: &'a ShareBundle) -> Option<Part<'a>> {
-        let held = self.key.positions(bundle.signer)?.len();
-        if bundle.shares.len() != held || bundle.proofs.len() != held {
-            return None;
-        }
-        let list = |points: &Vec<Point>| {
-            let counted = points.len() == self.sealed.points.len();
-            counted.then(|| points.iter().map(curve::any_point).collect())?
-        };
-        let shares = bundle.shares.iter().map(list).collect::<Option<_>>()?;
-        Some(Part { bundle, shares })
+    /// Whether a bundle has the right numbers, and is for these envelopes: one list of shares per
+    /// key share of the signer, one share per header, one proof per key share and part.
+    fn is_of_list(&self, bundle: &ShareBundle) -> bool {
+        let held = self.key.positions(bundle.signer);
+        let envelopes = bundle.shares.first().map_or(0, Vec::len);
+        held.is_some_and(|held| held.len() == bundle.shares.len())
+            && is_regular(bundle)
+            && envelopes == self.sealed.points.len()
+            && bundle.lists == self.sealed.lists
     }
 
-    fn is_true(&self, part: &Part<'_>) -> bool {
-        shares::verify(self.key, part.bundle, self.sealed, &part.shares)
+    /// Decodes a bundle of this list, or says where it cannot be.
+    fn read(&self, bundle: &'a ShareBundle) -> Result<Part<'a>, Option<(u16, u32)>> {
+        let decode = |points: &Vec<Point>| points.iter().map(curve::any_point).collect();
+        let shares: Option<Vec<_>> = bundle.shares.iter().map(decode).collect();
+        if let Some(shares) = shares {
+            return Ok(Part { bundle, shares });
+        }
+        let mut rows = conclave_crypto::share_rows(bundle).map(|(row, _)| row);
+        let broken = |point| curve::any_point(point).is_none();
+        let row = rows.find(|row| row.shares.iter().any(broken));
+        Err(row.map(|row| (row.key, row.part)))
+    }
+
+    fn first_wrong(&self, part: &Part<'_>) -> Option<(u16, u32)> {
+        shares::first_wrong(self.key, part.bundle, self.sealed, &part.shares)
+    }
+
+    fn accuse(&mut self, bundle: &ShareBundle, wrong: Option<(u16, u32)>) {
+        let evidence = wrong.and_then(|(key, part)| {
+            wrong_shares(bundle, (key, part), part_of(&self.sealed.bytes, part))
+        });
+        self.liars.insert(bundle.signer, evidence.map(Box::new));
     }
 
     /// Verifies the proofs of the parts in use and drops those that fail; how many did.
     fn drop_liars(&mut self) -> usize {
-        let parts = core::mem::take(&mut self.parts);
-        let before = parts.len();
-        let (honest, lying): (Vec<_>, Vec<_>) =
-            parts.into_iter().partition(|part| self.is_true(part));
-        let signers = lying.iter().map(|part| part.bundle.signer);
-        self.liars.extend(signers);
-        self.parts = honest;
+        let before = self.parts.len();
+        for part in core::mem::take(&mut self.parts) {
+            match self.first_wrong(&part) {
+                None => self.parts.push(part),
+                wrong => self.accuse(part.bundle, wrong),
+            }
+        }
         self.proven = true;
         before - self.parts.len()
     }
@@ -204,7 +230,14 @@ impl<'a> Pool<'a> {
     fn result(self, verdicts: Option<Vec<Verdict>>) -> OpenResult {
         OpenResult {
             verdicts,
-            liars: self.liars.into_iter().collect(),
+            liars: self
+                .liars
+                .into_iter()
+                .map(|(validator, evidence)| Liar {
+                    validator,
+                    evidence,
+                })
+                .collect(),
         }
     }
 }

@@ -3,15 +3,16 @@
 use std::sync::{Mutex, PoisonError};
 
 use bincode::{Decode, Encode};
+use conclave_crypto::{ShareProofs, ShareRow};
 use conclave_types::{
-    Envelope, EnvelopeHeader, Point, SealingKey, ShareBundle, Threshold, ValidatorIndex,
+    BatchedDleq, Envelope, EnvelopeHeader, Point, SealingKey, ShareBundle, ShareContext, Threshold,
+    ValidatorIndex, WrongShares,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use crate::key::{CommitteeKey, KeyError, KeyShares};
-use crate::shares::{self, ShareContext};
-use crate::{check, opening, sealing};
+use crate::{check, opening, sealing, shares};
 
 /// What became of an ordered envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -28,9 +29,17 @@ pub struct OpenResult {
     /// One verdict per header, final and the same on every node; `None` while more shares are
     /// needed.
     pub verdicts: Option<Vec<Verdict>>,
-    /// Signers of bundles that are provably wrong, ascending. Bundles that were not needed were
-    /// not looked at.
-    pub liars: Vec<ValidatorIndex>,
+    /// Signers of wrong bundles, ascending. Bundles that were not needed were not looked at.
+    pub liars: Vec<Liar>,
+}
+
+/// A signer of a wrong bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Liar {
+    pub validator: ValidatorIndex,
+    /// What shows it to everybody, if the bundle's signature is its signer's. A bundle with wrong
+    /// numbers, or for another list of envelopes, is no more than noise, and gives none.
+    pub evidence: Option<Box<WrongShares>>,
 }
 
 /// Threshold sealing under the keys of the epochs that are in use.
@@ -41,7 +50,7 @@ pub struct OpenResult {
 /// All methods compute and do no IO; `check`, `share_points` and `open` are CPU-heavy and belong on
 /// worker threads. Every result is a function of the arguments and the keys: two nodes with the
 /// same key agree on every verdict.
-pub trait SealScheme: Send + Sync {
+pub trait SealScheme: ShareProofs {
     /// For every header, whether its seal is well formed: canonical encodings, the bucket's size,
     /// and the sender's proof. A plain header has no seal: `false`. The payer's signature is
     /// another matter, see [`verify_payer_signature`](crate::verify_payer_signature).
@@ -54,7 +63,8 @@ pub trait SealScheme: Send + Sync {
     fn share_points(&self, headers: &[&EnvelopeHeader]) -> Vec<Vec<Point>>;
 
     /// The bundle that releases the share points of exactly these headers, in this order. To be
-    /// called, and sent, only once the block is committed. `None` for a node without key shares.
+    /// called, and sent, only once the block is committed. Its sender has yet to sign it. `None` for
+    /// a node without key shares.
     fn bundle(
         &self,
         context: ShareContext,
@@ -62,7 +72,8 @@ pub trait SealScheme: Send + Sync {
         points: Vec<Vec<Point>>,
     ) -> Option<ShareBundle>;
 
-    /// Tries to open all headers from the bundles at hand. Bundles of another context and second
+    /// Tries to open all headers from the bundles at hand, whose signatures are the caller's to
+    /// check. Bundles of another context and second
     /// bundles of a signer are skipped; unknown signers, wrong counts and points that do not
     /// decode are lies. When more shares are needed, try again with further bundles and without
     /// those of the liars, which would be found out, and paid for, again.
@@ -133,6 +144,12 @@ impl Tdh2 {
         let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
         weights.fill_bytes(&mut seed);
         ChaCha20Rng::from_seed(seed)
+    }
+}
+
+impl ShareProofs for Tdh2 {
+    fn holds(&self, row: &ShareRow<'_>, sealed: &[Point], proof: &BatchedDleq) -> bool {
+        shares::holds_encoded(&self.key, row, sealed, proof)
     }
 }
 

@@ -1,13 +1,13 @@
-//! Shares x_i·C, and the one proof per key share that all of a bundle's are right.
+//! Shares x_i·C, and the one proof per key share and part that all of a bundle's are right.
 //!
-//! For the list C_1 … C_m with shares S_k = x·C_k, weights w_k are hashed from the whole list and
-//! its context, and one Chaum–Pedersen proof shows log_G Y_i = log_A B for A = Σ w_k·C_k and
+//! For the part C_1 … C_m with shares S_k = x·C_k, weights w_k are hashed from both lists and their
+//! context, and one Chaum–Pedersen proof shows log_G Y_i = log_A B for A = Σ w_k·C_k and
 //! B = Σ w_k·S_k. A single wrong share survives with probability 2^-128 per try at the hash.
 
-use bincode::{Decode, Encode};
+use conclave_crypto::{ShareRow, share_list, share_rows};
 use conclave_types::{
-    BatchedDleq, BlockId, Digest, Domain, EnvelopeHeader, Height, Payload, Point, ShareBundle,
-    ShareIndex, ShareLane, ValidatorIndex, codec,
+    BatchedDleq, Digest, Domain, EdSignature, EnvelopeHeader, Payload, Point, ShareBundle,
+    ShareContext, ShareIndex, ValidatorIndex, limits,
 };
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
@@ -19,34 +19,14 @@ use zeroize::Zeroizing;
 use crate::key::{CommitteeKey, KeyShares};
 use crate::{curve, public};
 
-/// Which envelopes of which committed block shares are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
-pub struct ShareContext {
-    /// The committed block.
-    pub block: BlockId,
-    /// Its height.
-    pub height: Height,
-    /// Which of its envelopes.
-    pub lane: ShareLane,
-}
-
-impl ShareContext {
-    /// The context that a bundle claims.
-    pub fn of(bundle: &ShareBundle) -> Self {
-        Self {
-            block: bundle.block,
-            height: bundle.height,
-            lane: bundle.lane,
-        }
-    }
-}
-
 /// C of each header, decoded. One without a readable seal counts as the identity: its share is the
 /// identity too, and it never opens. Admission lets no such header through.
 pub(crate) struct SealedList {
     pub(crate) points: Vec<RistrettoPoint>,
-    /// Of the points as the headers hold them.
-    digest: Digest,
+    /// The points as the headers hold them.
+    pub(crate) bytes: Vec<Point>,
+    /// Their digests by part.
+    pub(crate) lists: Vec<Digest>,
 }
 
 impl SealedList {
@@ -57,12 +37,29 @@ impl SealedList {
             Payload::Plain => identity,
         };
         let bytes: Vec<Point> = headers.iter().map(c).collect();
-        let decode = |bytes| curve::point(bytes).unwrap_or_else(RistrettoPoint::identity);
+        let parts = bytes.chunks(limits::SHARE_PART_ENVELOPES_MAX);
         Self {
-            points: bytes.iter().map(decode).collect(),
-            digest: Domain::ShareWeights.digest(&codec::encode(&bytes)),
+            points: sealed_points(&bytes),
+            lists: parts.map(share_list).collect(),
+            bytes,
         }
     }
+
+    /// The points of one part.
+    fn part(&self, part: u32) -> &[RistrettoPoint] {
+        part_of(&self.points, part)
+    }
+}
+
+/// The values that belong to one part's envelopes.
+pub(crate) fn part_of<T>(list: &[T], part: u32) -> &[T] {
+    let mut parts = list.chunks(limits::SHARE_PART_ENVELOPES_MAX);
+    parts.nth(part as usize).unwrap_or_default()
+}
+
+fn sealed_points(bytes: &[Point]) -> Vec<RistrettoPoint> {
+    let decode = |bytes| curve::point(bytes).unwrap_or_else(RistrettoPoint::identity);
+    bytes.iter().map(decode).collect()
 }
 
 /// x_i·C of each own key share and each header, in constant time.
@@ -79,7 +76,7 @@ pub(crate) fn share_points(own: &KeyShares, headers: &[&EnvelopeHeader]) -> Vec<
     own.secrets().iter().map(of).collect()
 }
 
-/// Proves the own share points of a list of headers.
+/// Proves the own share points of a list of headers. The bundle is not signed yet.
 pub(crate) fn bundle(
     key: &CommitteeKey,
     signer: ValidatorIndex,
@@ -88,68 +85,86 @@ pub(crate) fn bundle(
     headers: &[&EnvelopeHeader],
     points: Vec<Vec<Point>>,
 ) -> ShareBundle {
-    let mut bundle = ShareBundle {
-        block: context.block,
-        height: context.height,
-        lane: context.lane,
-        signer,
-        shares: points,
-        proofs: Vec::new(),
-    };
     let sealed = SealedList::new(headers);
-    let list = list_digest(key, &bundle, &sealed);
-    let weights = weights(&list, sealed.points.len());
-    let a = public::combine(&weights, &sealed.points);
-    bundle.proofs = own
-        .indices()
-        .zip(own.secrets())
-        .map(|(index, x)| prove(&list, index, x, &a))
-        .collect();
+    let unproven = BatchedDleq {
+        challenge: curve::encode_scalar(&Scalar::ZERO),
+        response: curve::encode_scalar(&Scalar::ZERO),
+    };
+    let mut bundle = ShareBundle {
+        context,
+        signer,
+        proofs: vec![vec![unproven; sealed.lists.len()]; points.len()],
+        shares: points,
+        lists: sealed.lists.clone(),
+        signature: EdSignature([0; 64]),
+    };
+    let secrets: Vec<(ShareIndex, &Scalar)> = own.indices().zip(own.secrets()).collect();
+    let prove_row = |(row, _): (ShareRow<'_>, _)| {
+        let (index, x) = *secrets.get(usize::from(row.key))?;
+        let list = list_digest(key, &row);
+        let sealed = sealed.part(row.part);
+        let a = public::combine(&weights(&list, sealed.len()), sealed);
+        Some(prove(&list, index, x, &a))
+    };
+    let proofs: Vec<BatchedDleq> = share_rows(&bundle).filter_map(prove_row).collect();
+    let parts = bundle.lists.len().max(1);
+    bundle.proofs = proofs.chunks(parts).map(<[_]>::to_vec).collect();
     bundle
 }
 
-/// Whether every share of a structurally right bundle is its signer's; `shares` are its decoded
-/// points.
-pub(crate) fn verify(
+/// The first row of a bundle that its proof does not support, by key share and part; `shares` are
+/// the decoded points of a bundle whose numbers are right.
+pub(crate) fn first_wrong(
     key: &CommitteeKey,
     bundle: &ShareBundle,
     sealed: &SealedList,
     shares: &[Vec<RistrettoPoint>],
-) -> bool {
-    let Some(positions) = key.positions(bundle.signer) else {
-        return false;
-    };
-    let list = list_digest(key, bundle, sealed);
-    let weights = weights(&list, sealed.points.len());
-    let a = public::combine(&weights, &sealed.points);
-    positions.len() == shares.len()
-        && positions.len() == bundle.proofs.len()
-        && positions
-            .zip(shares)
-            .zip(&bundle.proofs)
-            .all(|((position, shares), proof)| {
-                let (y, index) = key.share(position);
-                shares.len() == weights.len()
-                    && holds(
-                        &list,
-                        index,
-                        y,
-                        &a,
-                        &public::combine(&weights, shares),
-                        proof,
-                    )
-            })
+) -> Option<(u16, u32)> {
+    let mut rows = share_rows(bundle);
+    let wrong = rows.find(|(row, proof)| {
+        let (points, shares) = (sealed.part(row.part), &shares[usize::from(row.key)]);
+        !row_holds(key, row, points, part_of(shares, row.part), proof)
+    });
+    wrong.map(|(row, _)| (row.key, row.part))
 }
 
-/// Everything the weights must depend on: the key, the context, the signer, and every point.
-fn list_digest(key: &CommitteeKey, bundle: &ShareBundle, sealed: &SealedList) -> Digest {
+/// Whether a row's shares are what its proof says, from its bytes alone.
+pub(crate) fn holds_encoded(
+    key: &CommitteeKey,
+    row: &ShareRow<'_>,
+    sealed: &[Point],
+    proof: &BatchedDleq,
+) -> bool {
+    let shares: Option<Vec<RistrettoPoint>> = row.shares.iter().map(curve::any_point).collect();
+    shares.is_some_and(|shares| row_holds(key, row, &sealed_points(sealed), &shares, proof))
+}
+
+fn row_holds(
+    key: &CommitteeKey,
+    row: &ShareRow<'_>,
+    sealed: &[RistrettoPoint],
+    shares: &[RistrettoPoint],
+    proof: &BatchedDleq,
+) -> bool {
+    let held = key.positions(row.signer);
+    let Some(position) = held.and_then(|mut held| held.nth(usize::from(row.key))) else {
+        return false;
+    };
+    let (y, index) = key.share(position);
+    let list = list_digest(key, row);
+    let weights = weights(&list, sealed.len());
+    let combine = |points| public::combine(&weights, points);
+    sealed.len() == shares.len()
+        && holds(&list, index, y, &combine(sealed), &combine(shares), proof)
+}
+
+/// Everything the weights must depend on: the key, and the row with its context, its signer and
+/// every point.
+fn list_digest(key: &CommitteeKey, row: &ShareRow<'_>) -> Digest {
     Domain::ShareWeights
         .hasher()
         .part(&key.y_bytes.0)
-        .part(&codec::encode(&ShareContext::of(bundle)))
-        .part(&codec::encode(&bundle.signer))
-        .part(&sealed.digest.0)
-        .part(&codec::encode(&bundle.shares))
+        .part(&row.digest().0)
         .digest()
 }
 

@@ -1,6 +1,7 @@
 //! What must always hold of sealing, on keys that the real key generation made.
 
 mod admission;
+mod evidence;
 mod keys;
 mod malformed;
 mod opening;
@@ -120,6 +121,7 @@ fn context() -> ShareContext {
         block: BlockId(Digest([5; 32])),
         height: Height(12),
         lane: LaneKind::OnCommit.of(Epoch(0)),
+        group: ShareGroup::Whole,
     }
 }
 

@@ -67,8 +67,18 @@ domains! {
     SealBodyKey = "seal-body-key";
     /// The label of an envelope: core, body length, body hash.
     SealLabel = "seal-label";
+    /// The points C of one part of a bundle of shares.
+    ShareList = "share-list";
+    /// One key share's shares of one part: what a proof is about.
+    ShareRow = "share-row";
+    /// The same with its proof, a leaf under the root that the bundle's sender signs.
+    ShareLeaf = "share-leaf";
+    /// What a validator's transport key signs on a bundle of shares.
+    ShareBundle = "share-bundle";
     /// Weights of the batched proof over one sender's shares.
     ShareWeights = "share-weights";
+    /// Which validator combines which of a block's envelopes.
+    Opener = "opener";
     /// The challenge of the batched proof over one sender's shares.
     ShareChallenge = "share-challenge";
     /// The deterministic nonce of that proof, derived from the key share and all that is proven.

@@ -61,12 +61,12 @@ pub use key_generation::{
     KeyGenerationPhase, KeyGenerationPost, LogarithmProof, RevealedShares,
 };
 pub use keys::{BlsPublicKey, BlsSignature, EdSignature, Point, Scalar, TransportKey};
-pub use misbehaviour::{Ballot, Misbehaviour, Offence, OffenceKind, Refusal};
+pub use misbehaviour::{Ballot, Misbehaviour, Offence, OffenceKind, Refusal, WrongShares};
 pub use operation::{Bid, ProofSubmission, SystemOp};
 pub use receipt::Receipt;
 pub use registration::ValidatorUpdate;
 pub use rollup::{ProofPolicy, ProofSystem, Range, RollupConfig, Statement};
-pub use share::{BatchedDleq, LaneKind, Opening, ShareBundle, ShareLane};
+pub use share::{BatchedDleq, LaneKind, Opening, ShareBundle, ShareContext, ShareGroup, ShareLane};
 pub use stream::{DeliveredEntry, Settled, Stream, StreamLink, StreamOutcome};
 pub use threshold::{Threshold, ThresholdError};
 pub use transactions::{TransactionsError, decode_transactions, encode_transactions};

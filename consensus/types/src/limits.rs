@@ -5,6 +5,9 @@ pub const VALIDATORS_MAX: usize = 256;
 /// Validators up to which votes go to all instead of to collectors: 13 send 156 votes a phase, which
 /// each node takes in well under a millisecond; the number grows with the square.
 pub const VOTES_TO_ALL_VALIDATORS_MAX: usize = 13;
+/// Validators up to which everybody combines everybody's shares: 16 take in half a KiB of shares an
+/// envelope, hardly more than its header.
+pub const SHARES_TO_ALL_VALIDATORS_MAX: usize = 16;
 /// Bytes of a plain body: a proof of up to 1,024 payments takes about 200 KiB, with room to grow.
 pub const PLAIN_BODY_BYTES_MAX: usize = 512 * 1024;
 /// The largest bucket's plaintext and its 16-byte AEAD tag: 288 KiB and a bit.
@@ -91,6 +94,9 @@ pub const AUCTION_BIDS_MAX: usize = 256;
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a validator's address, and of its API's URL: a host name has at most 253.
 pub const ADDRESS_BYTES_MAX: usize = 280;
+/// Envelopes under one proof of shares. What shows that a share is wrong holds both points of each,
+/// 64 KiB, and costs every validator that checks it some 20 ms.
+pub const SHARE_PART_ENVELOPES_MAX: usize = 1024;
 /// One message of the genesis's key generation: 256 dealings of 171 points each are 1.4 MiB, 256 × 256 shares
 /// with their tags 2.1 MiB.
 pub const KEY_GENERATION_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -100,6 +106,7 @@ pub const DEALING_BYTES_MAX: usize = 171 * 32 + 256 * (32 + 16 + 8) + 1024;
 
 const _: () = assert!(PROOF_BYTES_MAX + 8 * 1024 <= PLAIN_BODY_BYTES_MAX);
 const _: () = assert!(DEALING_BYTES_MAX <= PLAIN_BODY_BYTES_MAX);
+const _: () = assert!(2 * 32 * SHARE_PART_ENVELOPES_MAX + 8 * 1024 <= PLAIN_BODY_BYTES_MAX);
 const _: () = assert!(SEALED_BODY_BYTES_MAX <= PLAIN_BODY_BYTES_MAX);
 const _: () = assert!(ENVELOPE_BYTES_MAX <= BATCH_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX as u64 * 4 <= AUTHOR_BYTES_MAX);

@@ -1,9 +1,12 @@
-//! Proof that a validator broke a rule of agreement: signed messages that no honest validator signs
-//! together. What makes one valid is checked in `conclave-light`.
+//! Proof that a validator broke a rule: signed messages that no honest validator signs together, or
+//! at all. What makes one valid is checked in `conclave-light`.
 
 use bincode::{Decode, Encode};
 
-use crate::{BlockId, BlsSignature, Epoch, Height, ValidatorIndex, View, VoteKind};
+use crate::{
+    BatchedDleq, BlockId, BlsSignature, Digest, EdSignature, Epoch, Height, Point, ShareContext,
+    ValidatorIndex, View, VoteKind, limits,
+};
 
 /// What one vote is for, with its signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -21,8 +24,30 @@ pub struct Refusal {
     pub signature: BlsSignature,
 }
 
-/// Which rule was broken, and the two signed messages that show it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+/// One key share's shares of one part of a signed bundle, which their own proof does not support.
+///
+/// Whose list of points it is does not matter: an honest validator signs no proof that fails.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct WrongShares {
+    pub context: ShareContext,
+    /// Which of the signer's key shares, from 0.
+    pub key: u16,
+    /// Which part, from 0.
+    pub part: u32,
+    /// How many the bundle has.
+    pub parts: u32,
+    /// C of each envelope of the part.
+    pub sealed: Vec<Point>,
+    /// The signer's share of each.
+    pub shares: Vec<Point>,
+    pub proof: BatchedDleq,
+    /// From these shares to the root that was signed.
+    pub path: Vec<Digest>,
+    pub signature: EdSignature,
+}
+
+/// Which rule was broken, and the signed messages that show it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Offence {
     /// Two votes of one phase in one view. A leader's signature of its proposal is its prepare
     /// vote, so two proposals of one view are two prepare votes.
@@ -51,6 +76,8 @@ pub enum Offence {
         commit_view: View,
         commit: Ballot,
     },
+    /// Shares that were not made with the signer's key share.
+    WrongShares(Box<WrongShares>),
 }
 
 /// The kinds of [`Offence`], of which a validator is accused once each.
@@ -60,10 +87,11 @@ pub enum OffenceKind {
     DoubleCommitVote,
     DoubleTimeout,
     CommitAfterTimeout,
+    WrongShares,
 }
 
-/// Evidence against one validator, in one encoding: the pair is in order. Its size is fixed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+/// Evidence against one validator; a pair is in order, so that it has one encoding.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Misbehaviour {
     pub epoch: Epoch,
     pub validator: ValidatorIndex,
@@ -107,11 +135,12 @@ impl Offence {
             } => OffenceKind::DoubleCommitVote,
             Self::DoubleTimeout { .. } => OffenceKind::DoubleTimeout,
             Self::CommitAfterTimeout { .. } => OffenceKind::CommitAfterTimeout,
+            Self::WrongShares(_) => OffenceKind::WrongShares,
         }
     }
 
-    /// Whether the two messages contradict each other and are in order, if their signatures are
-    /// right.
+    /// Whether the messages contradict each other, or what must be, and are in order, as far as it
+    /// shows without keys.
     pub fn is_contradiction(&self) -> bool {
         match self {
             Self::DoubleVote { first, second, .. } => {
@@ -124,6 +153,12 @@ impl Offence {
                 commit_view,
                 ..
             } => timeout.high_qc_view < *commit_view && commit_view <= timeout_view,
+            Self::WrongShares(wrong) => {
+                let points = wrong.sealed.len();
+                wrong.part < wrong.parts
+                    && points == wrong.shares.len()
+                    && (1..=limits::SHARE_PART_ENVELOPES_MAX).contains(&points)
+            }
         }
     }
 }

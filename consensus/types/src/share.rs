@@ -2,7 +2,9 @@
 
 use bincode::{Decode, Encode};
 
-use crate::{BlockId, EnvelopeId, Epoch, Height, Point, Scalar, ValidatorIndex};
+use crate::{
+    BlockId, Digest, EdSignature, EnvelopeId, Epoch, Height, Point, Scalar, ValidatorIndex,
+};
 
 /// Which of a block's envelopes a bundle of shares is about: those of one kind that are sealed to
 /// one epoch's key, whose committee holds the shares.
@@ -39,18 +41,46 @@ pub struct BatchedDleq {
     pub response: Scalar,
 }
 
-/// One validator's shares of one lane of one committed block.
+/// Which of a lane's envelopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+pub enum ShareGroup {
+    /// All of them.
+    Whole,
+    /// Those that this validator combines before anybody else does.
+    Of(ValidatorIndex),
+}
+
+/// Which envelopes of which committed block shares are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+pub struct ShareContext {
+    /// The committed block.
+    pub block: BlockId,
+    /// Its height.
+    pub height: Height,
+    /// Which of its envelopes.
+    pub lane: ShareLane,
+    /// Which of those.
+    pub group: ShareGroup,
+}
+
+/// One validator's shares of one group of envelopes of a committed block, signed.
+///
+/// Envelopes are taken in *parts* of up to [`SHARE_PART_ENVELOPES_MAX`] in order, each with a proof
+/// of its own per key share, so that a wrong share can be shown to others by the part it is in.
+///
+/// [`SHARE_PART_ENVELOPES_MAX`]: crate::limits::SHARE_PART_ENVELOPES_MAX
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct ShareBundle {
-    pub block: BlockId,
-    pub height: Height,
-    pub lane: ShareLane,
+    pub context: ShareContext,
     pub signer: ValidatorIndex,
-    /// For each of the signer's key shares, in order: its point x_i·C for each envelope of the
-    /// lane, in order.
+    /// Of each part: the digest of its envelopes' points C.
+    pub lists: Vec<Digest>,
+    /// For each of the signer's key shares, in order: its point x_i·C for each envelope, in order.
     pub shares: Vec<Vec<Point>>,
-    /// One proof per key share.
-    pub proofs: Vec<BatchedDleq>,
+    /// For each key share: one proof per part.
+    pub proofs: Vec<Vec<BatchedDleq>>,
+    /// By the signer's transport key, over all of the above.
+    pub signature: EdSignature,
 }
 
 /// The recovered group element of an envelope, checkable by all against its header.

@@ -130,6 +130,7 @@ impl Member {
     pub(super) fn new(world: &World, index: u16) -> Self {
         let (genesis, index) = (&world.genesis, ValidatorIndex(index));
         let key = EdSecret::from_seed(&[index.0 as u8 + 1; 32]);
+        let share_key = EdSecret::from_seed(&key.to_seed());
         let config = Config {
             chain: genesis.chain_id(),
             index,
@@ -170,6 +171,7 @@ impl Member {
                 committees: Arc::new(Model(index)),
             },
             coder: Coder::default(),
+            sign: Arc::new(move |message| share_key.sign(message)),
         };
         Self {
             sequencer,

@@ -204,7 +204,7 @@ fn writes(job: &ExecuteJob, bids: &[ClosedBid], executed: &Executed) -> Vec<Writ
     for opened in &job.lanes {
         let record = OpeningRecord {
             verdicts: opened.verdicts.clone(),
-            bundle: opened.own.clone(),
+            bundles: opened.own.clone(),
             evidence: opened.evidence.clone(),
         };
         writes.push(Write::Openings {

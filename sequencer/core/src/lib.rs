@@ -36,6 +36,7 @@ mod epochs;
 mod execution;
 mod mempool;
 mod message;
+mod openers;
 mod opening;
 mod pipeline;
 mod proposer;
@@ -51,8 +52,8 @@ mod work;
 pub use dispersal::{Dispersal, Rebuilt};
 pub use execution::{ExecuteJob, ExecuteResult, PlacedEnvelope};
 pub use message::{
-    Action, DeliveryRecord, FateRecord, Fetch, Input, Message, OpeningRecord, OutcomeRecord,
-    PlacedEntry, ProofRecord, Published, Write,
+    Action, DeliveryRecord, FateRecord, Fetch, GroupOpenings, Input, Message, OpeningRecord,
+    OutcomeRecord, PlacedEntry, ProofRecord, Published, Write,
 };
 pub use pipeline::{Config, ROOTS_KEPT, Recovered, SNAPSHOT_BLOCKS, Sequencer};
 pub use proposer::LedgerReference;
@@ -60,4 +61,4 @@ pub use refusal::Refusal;
 pub use sync::{
     Ask, FetchProgress, Fetches, PART_ASKS_PER_PEER_MAX, PART_TIMEOUT_MS, PEER_REST_MS,
 };
-pub use work::{Done, Tools, Work};
+pub use work::{BundleJob, Claim, Done, Tools, Work};

@@ -10,9 +10,9 @@ use conclave_seal::{MalformedEvidence, Verdict};
 use conclave_types::limits;
 use conclave_types::{
     AccountId, Batch, BatchId, BatchRef, Block, BlockId, BlockTime, CommitCertificate, Digest,
-    Envelope, EnvelopeId, Epoch, EpochSetup, Height, Manifest, Point, ProgramVersion,
-    ProofSubmission, Range, Receipt, RollupId, ShareBundle, ShareLane, Signers, StateRoot, Stored,
-    ValidatorIndex, View,
+    Envelope, EnvelopeId, Epoch, EpochSetup, Height, Manifest, Misbehaviour, Point, ProgramVersion,
+    ProofSubmission, Range, Receipt, RollupId, ShareBundle, ShareContext, ShareLane, Signers,
+    StateRoot, Stored, ValidatorIndex, View,
 };
 
 use crate::dispersal::Dispersal;
@@ -33,6 +33,24 @@ pub enum Message {
     /// "I hold the certificates of these batches, and they have waited long for their order", to
     /// all; at most [`limits::REPORT_BATCHES_MAX`].
     Waiting(Vec<BatchId>),
+    /// What came out of a group of its envelopes, from who combined it.
+    Openings(GroupOpenings),
+}
+
+impl Message {
+    /// Whether it carries shares, or what came out of them.
+    pub const fn is_about_opening(&self) -> bool {
+        matches!(self, Self::Shares(_) | Self::Openings(_))
+    }
+}
+
+/// What somebody says came out of a group of a committed block's envelopes. An opening is checked
+/// by everybody; that there is none is only a reason to look.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct GroupOpenings {
+    pub context: ShareContext,
+    /// One per envelope, in order.
+    pub verdicts: Vec<Verdict>,
 }
 
 /// What the host tells the sequencer.
@@ -149,6 +167,8 @@ pub enum Action {
     Misbehaviour {
         validator: ValidatorIndex,
         what: &'static str,
+        /// What shows it to everybody, if anything does.
+        evidence: Option<Box<Misbehaviour>>,
     },
     /// Call with [`Input::Tick`] at this time, in milliseconds.
     WakeAt(u64),
@@ -192,7 +212,7 @@ pub enum Write {
     Ordered(BatchId),
     /// A committed block and the certificate that made it final, maybe a descendant's.
     Block(Arc<Block>, CommitCertificate),
-    /// The verdicts of a lane, and our own bundle, for peers that are behind.
+    /// The verdicts of a lane, and our own shares, for peers that are behind.
     Openings {
         height: Height,
         lane: ShareLane,
@@ -228,7 +248,8 @@ pub enum Write {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct OpeningRecord {
     pub verdicts: Vec<Verdict>,
-    pub bundle: Option<ShareBundle>,
+    /// Our own shares, by group.
+    pub bundles: Vec<ShareBundle>,
     /// In the lane of malformed envelopes.
     pub evidence: Option<MalformedEvidence>,
 }

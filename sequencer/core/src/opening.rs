@@ -1,221 +1,238 @@
 //! From a committed block's sealed envelopes to what opens them, lane by lane. Nothing here needs a
 //! body.
+//!
+//! ```text
+//! start ─▶ groups ─┬─ shares of a quorum ─▶ Work::Open ──────────┬─▶ verdicts of all groups ─▶ opened
+//!                  └─ an opener's openings ─▶ Work::CheckOpenings ┘
+//! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+mod early;
+mod group;
+mod lane;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use conclave_crypto::Committee;
-use conclave_seal::{MalformedEvidence, ShareContext, Verdict};
+use conclave_seal::{Liar, MalformedEvidence, OpenResult, Verdict};
 use conclave_types::{
-    EnvelopeHeader, Height, ShareBundle, ShareLane, Signers, ValidatorIndex, limits,
+    EnvelopeHeader, Height, ShareBundle, ShareContext, ShareLane, ValidatorIndex, limits,
 };
 
-use crate::message::{Action, Fetch, Message};
-use crate::work::Work;
+use self::early::{Early, Word};
+use self::group::Group;
+use self::lane::Lane;
+use crate::message::{Action, Fetch, GroupOpenings};
+use crate::openers::TURN_MS;
+use crate::work::{Claim, Work};
 
-/// Between repetitions of our own shares while a lane does not open.
-const REPEAT_MS: u64 = 250;
+pub(crate) use self::lane::OpenedLane;
 
-/// Bundles of one peer that may wait for their blocks, of up to 4 MiB each.
-const EARLY_PER_SIGNER_MAX: usize = 16;
+/// Between repetitions of what we sent while a block is not executed: one turn of the openers.
+const REPEAT_MS: u64 = TURN_MS;
 
-/// What opens a lane's envelopes.
-#[derive(Debug, Clone)]
-pub(crate) struct OpenedLane {
-    pub(crate) lane: ShareLane,
-    pub(crate) envelopes: Vec<Arc<EnvelopeHeader>>,
-    pub(crate) verdicts: Vec<Verdict>,
-    pub(crate) own: Option<ShareBundle>,
-    pub(crate) evidence: Option<MalformedEvidence>,
-}
+/// Which lane of which height.
+type Key = (Height, ShareLane);
 
-/// One lane of one committed block.
-#[derive(Debug)]
-struct Lane {
-    context: ShareContext,
-    envelopes: Vec<Arc<EnvelopeHeader>>,
-    own: Option<ShareBundle>,
-    /// Our own bundle was made, or we hold no shares of the key.
-    own_made: bool,
-    bundles: BTreeMap<ValidatorIndex, ShareBundle>,
-    liars: BTreeSet<ValidatorIndex>,
-    /// An attempt to open runs on this many bundles.
-    running: Option<usize>,
-    tried: usize,
-    sent_ms: u64,
-    opened: Option<OpenedLane>,
-}
-
-impl OpenedLane {
-    /// The envelopes found malformed, in order.
-    pub(crate) fn malformed(&self) -> impl Iterator<Item = Arc<EnvelopeHeader>> + '_ {
-        let verdicts = self.envelopes.iter().zip(&self.verdicts);
-        let malformed = verdicts.filter(|(_, verdict)| **verdict == Verdict::Malformed);
-        malformed.map(|(envelope, _)| envelope.clone())
-    }
-}
-
-/// All lanes that are not executed yet, and shares that came before their block.
+/// All lanes that are not executed yet, and what came before their blocks.
 #[derive(Debug, Default)]
 pub(crate) struct Openings {
-    lanes: BTreeMap<(Height, ShareLane), Lane>,
-    early: BTreeMap<(Height, ShareLane), BTreeMap<ValidatorIndex, ShareBundle>>,
+    lanes: BTreeMap<Key, Lane>,
+    early: Early,
 }
 
 impl Openings {
     /// Starts a lane: the block is final, so the shares may leave.
-    ///
-    /// `points` are our share points as far as they were computed ahead.
     pub(crate) fn start(
         &mut self,
         context: ShareContext,
         envelopes: Vec<Arc<EnvelopeHeader>>,
+        committee: Arc<Committee>,
         now: u64,
     ) {
-        let key = (context.height, context.lane);
-        let bundles = self.early.remove(&key).unwrap_or_default();
-        let lane = Lane {
-            context,
-            envelopes,
-            own: None,
-            own_made: false,
-            bundles,
-            liars: BTreeSet::new(),
-            running: None,
-            tried: 0,
-            sent_ms: now,
-            opened: None,
-        };
-        self.lanes.insert(key, lane);
+        let mut lane = Lane::new(context, envelopes, committee, now);
+        for (from, word) in self.early.take(context.height, context.lane) {
+            lane.hear(from, word);
+        }
+        self.lanes.insert((context.height, context.lane), lane);
     }
 
-    pub(crate) fn envelopes(&self, key: (Height, ShareLane)) -> Option<&[Arc<EnvelopeHeader>]> {
-        let lane = self.lanes.get(&key)?;
-        let opened = lane.opened.as_ref();
-        Some(opened.map_or(&lane.envelopes, |opened| &opened.envelopes))
+    /// The groups that our shares are to be made for.
+    pub(crate) fn groups(&self, key: Key) -> Vec<(ShareContext, Vec<Arc<EnvelopeHeader>>)> {
+        let groups = self
+            .lanes
+            .get(&key)
+            .into_iter()
+            .flat_map(|lane| &lane.groups);
+        groups
+            .map(|(_, group)| (group.context, group.envelopes.clone()))
+            .collect()
     }
 
-    /// Notes our own bundle, which may come after the peers' opened the lane, or that there is none.
-    pub(crate) fn own(&mut self, key: (Height, ShareLane), bundle: Option<ShareBundle>) {
+    /// Whether the lane was started.
+    #[cfg(feature = "broken-rules")]
+    pub(crate) fn is_started(&self, key: Key) -> bool {
+        self.lanes.contains_key(&key)
+    }
+
+    /// Notes our own shares, which may come after the peers' opened the lane, or that we have none
+    /// under this key.
+    pub(crate) fn own(&mut self, key: Key, bundles: Vec<ShareBundle>) {
         let Some(lane) = self.lanes.get_mut(&key) else {
             return;
         };
-        lane.own_made = true;
-        if let Some(bundle) = bundle {
-            match &mut lane.opened {
-                Some(opened) => opened.own = Some(bundle.clone()),
-                None => drop(lane.bundles.insert(bundle.signer, bundle.clone())),
+        for bundle in &bundles {
+            if let Some(group) = lane.groups.get_mut(&bundle.context.group) {
+                group.own = Some(bundle.clone());
+                group.add(bundle.clone());
             }
-            lane.own = Some(bundle);
         }
+        if let Some(opened) = &mut lane.opened {
+            opened.own.clone_from(&bundles);
+        }
+        lane.own = bundles;
+        lane.own_made = true;
     }
 
-    /// Notes a peer's bundle; those of blocks that are not final here wait, one per peer and
-    /// lane, at most a bounded number of heights ahead.
+    /// Notes a peer's shares. Those of blocks that are not final here wait, at most a bounded
+    /// number of heights ahead.
     pub(crate) fn add(&mut self, bundle: ShareBundle, executed: Height) {
-        let key = (bundle.height, bundle.lane);
-        if bundle.height <= executed
-            || bundle.height.0 > executed.0 + 2 * limits::LEDGER_LAG_BLOCKS_MAX
-        {
+        let (from, context) = (bundle.signer, bundle.context);
+        self.hear(from, context, Word::Shares(bundle), executed);
+    }
+
+    /// Notes what a peer says came out of a group, likewise.
+    pub(crate) fn claim(&mut self, from: ValidatorIndex, said: GroupOpenings, executed: Height) {
+        let context = said.context;
+        self.hear(from, context, Word::Openings(said), executed);
+    }
+
+    fn hear(&mut self, from: ValidatorIndex, context: ShareContext, word: Word, executed: Height) {
+        let highest = executed.0 + 2 * limits::LEDGER_LAG_BLOCKS_MAX;
+        if context.height <= executed || context.height.0 > highest {
             return;
         }
-        match self.lanes.get_mut(&key) {
-            Some(lane) if lane.opened.is_none() && bundle.block == lane.context.block => {
-                if !lane.liars.contains(&bundle.signer) {
-                    lane.bundles.insert(bundle.signer, bundle);
-                }
-            }
-            Some(_) => {}
-            None => self.add_early(bundle),
-        }
-    }
-
-    /// Keeps what came before its block, the lowest heights first; what is dropped comes again.
-    fn add_early(&mut self, bundle: ShareBundle) {
-        let (key, signer) = ((bundle.height, bundle.lane), bundle.signer);
-        self.early.entry(key).or_default().insert(signer, bundle);
-        let of_signer = |of: &&mut BTreeMap<_, _>| of.contains_key(&signer);
-        let waiting = self.early.values_mut().filter(of_signer).count();
-        if waiting > EARLY_PER_SIGNER_MAX
-            && let Some(highest) = self.early.values_mut().rfind(of_signer)
-        {
-            highest.remove(&signer);
+        match self.lanes.get_mut(&(context.height, context.lane)) {
+            Some(lane) => lane.hear(from, word),
+            None => self.early.keep(from, word),
         }
     }
 
     #[cfg(test)]
-    pub(crate) fn early_heights(&self, signer: ValidatorIndex) -> impl Iterator<Item = u64> + '_ {
-        let early = self
-            .early
-            .iter()
-            .filter(move |(_, of)| of.contains_key(&signer));
-        early.map(|((height, _), _)| height.0)
+    pub(crate) fn early_heights(&self, signer: ValidatorIndex) -> Vec<u64> {
+        self.early.heights(signer)
     }
 
-    /// Starts an attempt at a lane that has a quorum of shares it did not try yet.
-    pub(crate) fn attempt(
-        &mut self,
-        key: (Height, ShareLane),
-        committee: &Committee,
-    ) -> Option<Work> {
-        let lane = self.lanes.get_mut(&key)?;
-        let mut signers = Signers::default();
-        lane.bundles
-            .retain(|_, bundle| bundle.block == lane.context.block);
-        for signer in lane.bundles.keys() {
-            signers.insert(*signer);
+    /// What can be worked on: groups with a quorum of shares that were not tried yet, and all
+    /// openings that others published meanwhile, together.
+    pub(crate) fn attempt(&mut self, key: Key) -> Vec<Work> {
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return Vec::new();
+        };
+        let committee = &lane.committee;
+        let groups = lane.groups.values_mut();
+        let mut work: Vec<Work> = groups
+            .filter_map(|group| group.attempt(committee))
+            .collect();
+        if lane.checking {
+            return work;
         }
-        let ready = lane.opened.is_none()
-            && lane.running.is_none()
-            && lane.bundles.len() > lane.tried
-            && committee.has_quorum(&signers);
-        if !ready {
-            return None;
+        let mut claims = Vec::new();
+        for group in lane.groups.values_mut() {
+            for (from, verdicts) in group.take_claims() {
+                claims.push(Claim {
+                    from,
+                    group: group.context.group,
+                    envelopes: group.envelopes.clone(),
+                    verdicts,
+                });
+            }
         }
-        lane.running = Some(lane.bundles.len());
-        Some(Work::Open {
-            context: lane.context,
-            envelopes: lane.envelopes.clone(),
-            bundles: lane.bundles.values().cloned().collect(),
-        })
+        if !claims.is_empty() {
+            lane.checking = true;
+            let context = lane.context;
+            work.push(Work::CheckOpenings { context, claims });
+        }
+        work
     }
 
-    /// Takes the result of an attempt; names of liars are returned.
+    /// Takes the result of an attempt; the senders of wrong bundles are returned.
     pub(crate) fn finish(
         &mut self,
         context: ShareContext,
-        result: conclave_seal::OpenResult,
+        result: OpenResult,
         evidence: Option<MalformedEvidence>,
         tried: usize,
-    ) -> Vec<ValidatorIndex> {
+    ) -> Vec<Liar> {
         let Some(lane) = self.lanes.get_mut(&(context.height, context.lane)) else {
             return Vec::new();
         };
-        lane.running = None;
-        for liar in &result.liars {
-            lane.liars.insert(*liar);
-            lane.bundles.remove(liar);
+        if let Some(group) = lane.groups.get_mut(&context.group) {
+            group.finish(&result, tried);
         }
-        lane.tried = tried.saturating_sub(result.liars.len());
-        // The lane may have been opened another way meanwhile, and all ways lead to the same.
-        if let Some(verdicts) = result.verdicts
-            && lane.opened.is_none()
-        {
-            lane.opened = Some(OpenedLane {
-                lane: context.lane,
-                envelopes: std::mem::take(&mut lane.envelopes),
-                verdicts,
-                own: lane.own.clone(),
-                evidence,
-            });
-            lane.bundles.clear();
+        if lane.evidence.is_none() {
+            lane.evidence = evidence;
         }
+        lane.assemble();
         result.liars
+    }
+
+    /// Takes what a check of others' openings came to, each with whether it is right; those who
+    /// published wrong ones are returned, and not listened to in this lane any more.
+    pub(crate) fn checked(
+        &mut self,
+        context: ShareContext,
+        checked: Vec<(Claim, bool)>,
+    ) -> Vec<ValidatorIndex> {
+        let mut named = Vec::new();
+        let Some(lane) = self.lanes.get_mut(&(context.height, context.lane)) else {
+            return named;
+        };
+        lane.checking = false;
+        for (claim, right) in checked {
+            match lane.groups.get_mut(&claim.group) {
+                Some(group) if right => group.decide(claim.verdicts),
+                _ if lane.false_openers.insert(claim.from) => named.push(claim.from),
+                _ => {}
+            }
+        }
+        lane.assemble();
+        named
+    }
+
+    /// Those who called envelopes of a lane malformed that are not, once that shows.
+    pub(crate) fn false_doubters(&mut self, key: Key) -> Vec<ValidatorIndex> {
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return Vec::new();
+        };
+        let groups = lane.groups.values_mut();
+        groups.flat_map(Group::false_doubters).collect()
+    }
+
+    /// Decides a whole lane by what the own store holds of it.
+    pub(crate) fn reopen(
+        &mut self,
+        key: Key,
+        verdicts: &[Verdict],
+        evidence: Option<MalformedEvidence>,
+    ) {
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return;
+        };
+        for group in lane.groups.values_mut() {
+            let of_group = group.places.iter().filter_map(|place| verdicts.get(*place));
+            let of_group = of_group.copied().collect();
+            group.decide(of_group);
+        }
+        if lane.evidence.is_none() {
+            lane.evidence = evidence;
+        }
+        lane.assemble();
     }
 
     /// The lane's contents, once opened and once our own shares, if we have any, are there to be
     /// kept: peers that are behind will ask for them.
-    pub(crate) fn opened(&self, key: (Height, ShareLane)) -> Option<&OpenedLane> {
+    pub(crate) fn opened(&self, key: Key) -> Option<&OpenedLane> {
         let lane = self.lanes.get(&key)?;
         lane.opened.as_ref().filter(|_| lane.own_made)
     }
@@ -223,25 +240,41 @@ impl Openings {
     /// Forgets a block's lanes and everything early up to it.
     pub(crate) fn forget(&mut self, height: Height) {
         self.lanes.retain(|(at, _), _| *at > height);
-        self.early.retain(|(at, _), _| *at > height);
+        self.early.forget(height);
     }
 
-    /// Repeats our shares of blocks that are not executed, and asks the peers for theirs: they may
-    /// have been away, or sent them while we were.
+    /// What has to be sent of a lane now.
+    pub(crate) fn due(&mut self, key: Key, own: ValidatorIndex, now: u64) -> Vec<Action> {
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return Vec::new();
+        };
+        let committee = Arc::clone(&lane.committee);
+        let sender = lane.sender(&committee, own, now);
+        let groups = lane.groups.values_mut();
+        groups.flat_map(|group| group.due(sender)).collect()
+    }
+
+    /// Repeats what was sent of blocks that are not executed, and asks the peers for their shares:
+    /// they may have been away, or sent theirs while we were.
     ///
     /// A lane that opened here is repeated too: until its block is executed, and its shares can be
     /// asked for, some peer may wait for ours in this lane while we wait for its in the next.
-    pub(crate) fn repeat(&mut self, now: u64) -> Vec<Action> {
+    pub(crate) fn repeat(&mut self, own: ValidatorIndex, now: u64) -> Vec<Action> {
         let mut actions = Vec::new();
         for ((height, name), lane) in &mut self.lanes {
-            if now < lane.sent_ms + REPEAT_MS {
-                continue;
+            let committee = Arc::clone(&lane.committee);
+            let sender = lane.sender(&committee, own, now);
+            let again = now >= lane.sent_ms + REPEAT_MS;
+            if again {
+                lane.sent_ms = now;
             }
-            lane.sent_ms = now;
-            if let Some(own) = &lane.own {
-                actions.push(Action::Broadcast(Message::Shares(own.clone())));
+            for group in lane.groups.values_mut() {
+                if again {
+                    group.repeat();
+                }
+                actions.extend(group.due(sender));
             }
-            if lane.opened.is_none() {
+            if again && lane.opened.is_none() {
                 actions.push(Action::Fetch(Fetch::Shares {
                     height: *height,
                     lane: *name,
@@ -251,3 +284,6 @@ impl Openings {
         actions
     }
 }
+
+#[cfg(test)]
+mod tests;

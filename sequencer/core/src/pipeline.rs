@@ -17,12 +17,13 @@ use std::sync::Arc;
 
 use conclave_crypto::{Committee, InconsistentBatch, Shard, batch_contents};
 use conclave_ledger::{Disposition, FeeLedger, Ledger, OrderedBlock, OrderedEnvelope};
-use conclave_seal::ShareContext;
+use conclave_seal::Liar;
 use conclave_types::{
     Amount, Batch, BatchHeader, BatchId, BatchRef, Block, BlockHeader, BlockId, BlockTime, ChainId,
     CommitCertificate, Digest, EdSignature, Envelope, EnvelopeHeader, EnvelopeId, Epoch,
-    EpochSetup, Height, LaneKind, Manifest, Point, Receipt, ReleaseRule, RollupId, ShareBundle,
-    ShareLane, Signers, Stored, ValidatorIndex, View, limits,
+    EpochSetup, Height, LaneKind, Manifest, Misbehaviour, Offence, Point, Receipt, ReleaseRule,
+    RollupId, ShareBundle, ShareContext, ShareGroup, ShareLane, Signers, Stored, ValidatorIndex,
+    View, limits,
 };
 
 use crate::admission;
@@ -33,11 +34,13 @@ use crate::dispersal::{Dispersal, Rebuilt};
 use crate::epochs::Epochs;
 use crate::execution::{ExecuteJob, ExecuteResult, PlacedEnvelope};
 use crate::mempool::Mempool;
-use crate::message::{Action, FateRecord, Fetch, Input, Message, OpeningRecord, Published, Write};
+use crate::message::{
+    Action, FateRecord, Fetch, GroupOpenings, Input, Message, OpeningRecord, Published, Write,
+};
 use crate::opening::Openings;
 use crate::proposer::{self, LedgerReference, PendingCheck, Slot, slot};
 use crate::refusal::Refusal;
-use crate::work::{Done, Work};
+use crate::work::{BundleJob, Done, Work};
 
 /// Own batches on their way to a certificate at once. Two keep the line busy; more would only cut
 /// what waits into smaller batches.
@@ -279,6 +282,11 @@ impl Sequencer {
         &self.ledger
     }
 
+    #[cfg(test)]
+    pub(crate) fn openings(&mut self) -> &mut Openings {
+        &mut self.openings
+    }
+
     /// The last final height known here.
     pub fn committed(&self) -> Height {
         self.committed
@@ -320,9 +328,9 @@ impl Sequencer {
                 lane,
                 record,
             } => {
-                self.reopened(height, lane, *record, &mut actions);
+                self.reopened(now, height, lane, *record, &mut actions);
             }
-            Input::NotReopened { height, lane } => self.release(height, lane, &mut actions),
+            Input::NotReopened { height, lane } => self.release(now, height, lane, &mut actions),
             Input::PayloadWanted {
                 view,
                 parent_time,
@@ -381,28 +389,23 @@ impl Sequencer {
                 self.dispersal_checked(from, dispersal, valid, points, actions);
             }
             Done::Rebuilt(rebuilt) => self.rebuilt(*rebuilt, actions),
-            Done::Bundled { context, bundle } => {
-                let lane = (context.height, context.lane);
-                self.openings.own(lane, bundle.clone());
-                if let Some(bundle) = bundle {
-                    actions.push(after_writes(vec![Action::Broadcast(Message::Shares(
-                        bundle,
-                    ))]));
-                }
-                self.attempt(context.height, context.lane, actions);
-            }
+            Done::Bundled { context, bundles } => self.bundled(now, context, bundles, actions),
             Done::Opened {
                 context,
                 result,
                 evidence,
                 bundles,
             } => {
-                let finished = self.openings.finish(context, result, evidence, bundles);
-                for validator in finished {
-                    let what = "a share that its proof does not support";
-                    actions.push(Action::Misbehaviour { validator, what });
-                }
-                self.attempt(context.height, context.lane, actions);
+                let liars = self.openings.finish(context, result, evidence, bundles);
+                let key = context.lane.key;
+                let named = liars.into_iter().map(|liar| Self::wrong_shares(key, liar));
+                actions.extend(named);
+                self.opened(now, context, actions);
+            }
+            Done::OpeningsChecked { context, checked } => {
+                let liars = self.openings.checked(context, checked).into_iter();
+                actions.extend(liars.map(wrong_opening));
+                self.opened(now, context, actions);
             }
             Done::Executed(result) => self.executed_block(*result, actions),
         }
@@ -418,7 +421,7 @@ impl Sequencer {
 
     fn tick(&mut self, now: u64, actions: &mut Vec<Action>) {
         self.wake_ms = u64::MAX;
-        let repeated = self.openings.repeat(now);
+        let repeated = self.openings.repeat(self.config.index, now);
         if !repeated.is_empty() {
             actions.push(after_writes(repeated));
         }
@@ -477,5 +480,13 @@ fn after_writes(then: Vec<Action>) -> Action {
     Action::Durable {
         writes: Vec::new(),
         then,
+    }
+}
+
+fn wrong_opening(validator: ValidatorIndex) -> Action {
+    Action::Misbehaviour {
+        validator,
+        what: "openings that are not those of their envelopes",
+        evidence: None,
     }
 }

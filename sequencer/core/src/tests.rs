@@ -2,12 +2,13 @@
 
 mod censorship;
 mod fairness;
+mod scale;
 
 use std::sync::Arc;
 
 use conclave_crypto::{Coder, Committee, EdSecret, Shard, batch_contents};
 use conclave_ledger::Ledger;
-use conclave_seal::{OpenResult, ShareContext, Verdict};
+use conclave_seal::{OpenResult, Verdict};
 use conclave_types::*;
 
 use crate::availability::Availability;
@@ -25,23 +26,29 @@ fn key(index: u16) -> EdSecret {
 }
 
 fn genesis() -> Genesis {
-    let validators = (0..4_u8).map(|index| ValidatorInfo {
-        name: format!("v{index}"),
-        weight: 1,
-        bls_key: BlsPublicKey([index; 96]),
-        bls_possession: BlsSignature([0; 48]),
-        transport_key: key(index.into()).transport_key(),
-        account: AccountId(Digest::ZERO),
-        address: String::new(),
-        api: String::new(),
-    });
+    genesis_of(&[1; 4])
+}
+
+fn genesis_of(weights: &[u16]) -> Genesis {
+    let validators = (0..)
+        .zip(weights)
+        .map(|(index, weight): (u8, _)| ValidatorInfo {
+            name: format!("v{index}"),
+            weight: *weight,
+            bls_key: BlsPublicKey([index; 96]),
+            bls_possession: BlsSignature([0; 48]),
+            transport_key: key(index.into()).transport_key(),
+            account: AccountId(Digest::ZERO),
+            address: String::new(),
+            api: String::new(),
+        });
     Genesis {
         name: "test".into(),
         time: BlockTime(0),
         validators: validators.collect(),
         sealing: SealingKey {
             key: Point([0; 32]),
-            shares: vec![Point([0; 32]); 4],
+            shares: vec![Point([0; 32]); weights.iter().map(|w| usize::from(*w)).sum()],
             transcript: Digest::ZERO,
         },
         allocations: vec![],
@@ -64,7 +71,7 @@ fn signers() -> Signers {
 }
 
 /// A batch of validator 1 with one plain envelope.
-fn batch(sequence: u64, body: &[u8]) -> Arc<Batch> {
+pub(crate) fn batch(sequence: u64, body: &[u8]) -> Arc<Batch> {
     let chain = genesis().chain_id();
     let payer = key(200);
     let mut envelope = Envelope {
@@ -102,7 +109,11 @@ fn batch(sequence: u64, body: &[u8]) -> Arc<Batch> {
 }
 
 fn committee() -> Committee {
-    Committee::from_genesis(&genesis()).expect("3f+1")
+    committee_of(&[1; 4])
+}
+
+pub(crate) fn committee_of(weights: &[u16]) -> Committee {
+    Committee::from_genesis(&genesis_of(weights)).expect("3f+1")
 }
 
 /// What each validator is sent of a batch.
@@ -578,6 +589,17 @@ fn a_dispersal_without_our_proven_shards_is_not_complete() {
     assert!(!dispersal::is_complete(&committee, own, &spoilt));
 }
 
+fn bundle(context: ShareContext, signer: u16) -> ShareBundle {
+    ShareBundle {
+        context,
+        signer: ValidatorIndex(signer),
+        lists: vec![],
+        shares: vec![],
+        proofs: vec![],
+        signature: EdSignature([0; 64]),
+    }
+}
+
 /// After a restart a lane is read from the store while the peers' shares may open it once more.
 #[test]
 fn a_lane_that_is_opened_twice_keeps_its_envelopes() {
@@ -586,18 +608,12 @@ fn a_lane_that_is_opened_twice_keeps_its_envelopes() {
         block: BlockId(Digest::ZERO),
         height: Height(1),
         lane: LaneKind::OnCommit.of(Epoch(0)),
+        group: ShareGroup::Whole,
     };
     let envelope = Arc::new(batch(1, b"sealed").envelopes[0].header.clone());
-    openings.start(context, vec![envelope], 0);
-    let own = ShareBundle {
-        block: context.block,
-        height: context.height,
-        lane: context.lane,
-        signer: ValidatorIndex(0),
-        shares: vec![],
-        proofs: vec![],
-    };
-    openings.own((context.height, context.lane), Some(own));
+    openings.start(context, vec![envelope], Arc::new(committee()), 0);
+    let key = (context.height, context.lane);
+    openings.own(key, vec![bundle(context, 0)]);
     for _ in 0..2 {
         let result = OpenResult {
             verdicts: Some(vec![Verdict::Malformed]),
@@ -605,7 +621,6 @@ fn a_lane_that_is_opened_twice_keeps_its_envelopes() {
         };
         openings.finish(context, result, None, 0);
     }
-    let key = (context.height, context.lane);
     let opened = openings.opened(key).expect("opened");
     assert_eq!(opened.envelopes.len(), opened.verdicts.len());
 }
@@ -615,20 +630,19 @@ fn a_lane_that_is_opened_twice_keeps_its_envelopes() {
 #[test]
 fn shares_that_come_early_are_bounded_by_peer() {
     let mut openings = Openings::default();
-    let mut bundle = ShareBundle {
+    let context = ShareContext {
         block: BlockId(Digest::ZERO),
         height: Height(0),
         lane: LaneKind::OnCommit.of(Epoch(0)),
-        signer: ValidatorIndex(1),
-        shares: vec![],
-        proofs: vec![],
+        group: ShareGroup::Whole,
     };
+    let mut bundle = bundle(context, 1);
     for height in (1..=100).rev() {
-        bundle.height = Height(height);
+        bundle.context.height = Height(height);
         openings.add(bundle.clone(), Height(0));
     }
-    let heights: Vec<u64> = openings.early_heights(ValidatorIndex(1)).collect();
-    assert_eq!(heights, (1..=16).collect::<Vec<_>>());
+    let heights = openings.early_heights(ValidatorIndex(1));
+    assert_eq!(heights, (1..=32).collect::<Vec<_>>());
 }
 
 /// The certificate in hand may rest on our own vote, which may not have reached the disk: a crash
@@ -641,16 +655,13 @@ fn shares_leave_only_after_all_writes_so_far() {
         block: BlockId(Digest::ZERO),
         height: Height(1),
         lane: LaneKind::OnCommit.of(Epoch(0)),
+        group: ShareGroup::Whole,
     };
-    let bundle = Some(ShareBundle {
-        block: context.block,
-        height: context.height,
-        lane: context.lane,
-        signer: ValidatorIndex(0),
-        shares: vec![],
-        proofs: vec![],
-    });
-    let done = Done::Bundled { context, bundle };
+    let envelope = Arc::new(batch(1, b"sealed").envelopes[0].header.clone());
+    let openings = node.sequencer.openings();
+    openings.start(context, vec![envelope], Arc::new(committee()), 0);
+    let bundles = vec![bundle(context, 0)];
+    let done = Done::Bundled { context, bundles };
     let actions = node.sequencer.handle(1, Input::Done(Box::new(done)));
     let shares = |a: &Action| matches!(a, Action::Broadcast(Message::Shares(_)));
     assert!(!actions.iter().any(shares));

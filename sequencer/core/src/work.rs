@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use conclave_crypto::{Coder, Committee, Shard};
+use conclave_crypto::{Coder, Committee, Shard, are_signed, bundle_message};
 use conclave_ledger::VoteKeys;
 use conclave_market::{ContentSource, Verifier};
-use conclave_seal::{MalformedEvidence, OpenResult, OpeningCertificate, SealScheme, ShareContext};
+use conclave_seal::{Liar, MalformedEvidence, OpenResult, OpeningCertificate, SealScheme, Verdict};
 use conclave_types::{
-    Batch, Envelope, EnvelopeHeader, Epoch, LaneKind, Manifest, Point, ShareBundle, ValidatorIndex,
+    Batch, Digest, EdSignature, Envelope, EnvelopeHeader, Epoch, LaneKind, Manifest, Point,
+    ShareBundle, ShareContext, ShareGroup, ValidatorIndex,
 };
 
 use crate::admission;
@@ -39,20 +40,43 @@ pub enum Work {
         shards: Vec<(ValidatorIndex, Vec<Shard>)>,
         committee: Arc<Committee>,
     },
-    /// Our bundle of shares of a lane of a committed block. `points` are those computed before.
+    /// Our bundles of shares of a lane of a committed block, one per group.
     Bundle {
         context: ShareContext,
-        envelopes: Vec<Arc<EnvelopeHeader>>,
-        points: Vec<Option<Vec<Point>>>,
+        groups: Vec<BundleJob>,
     },
-    /// Opening a lane.
+    /// Opening a group of a lane, with shares of a committee's key.
     Open {
         context: ShareContext,
         envelopes: Vec<Arc<EnvelopeHeader>>,
         bundles: Vec<ShareBundle>,
+        committee: Arc<Committee>,
+    },
+    /// Openings of a lane that others published, all together.
+    CheckOpenings {
+        context: ShareContext,
+        claims: Vec<Claim>,
     },
     /// Decrypting and executing a block.
     Execute(Box<ExecuteJob>),
+}
+
+/// A bundle to be made.
+#[derive(Debug)]
+pub struct BundleJob {
+    pub(crate) context: ShareContext,
+    pub(crate) envelopes: Vec<Arc<EnvelopeHeader>>,
+    /// Our share points as far as they were computed before.
+    pub(crate) points: Vec<Option<Vec<Point>>>,
+}
+
+/// What somebody says came out of a group: an opening of each of its envelopes.
+#[derive(Debug)]
+pub struct Claim {
+    pub(crate) from: ValidatorIndex,
+    pub(crate) group: ShareGroup,
+    pub(crate) envelopes: Vec<Arc<EnvelopeHeader>>,
+    pub(crate) verdicts: Vec<Verdict>,
 }
 
 /// What came of it.
@@ -74,10 +98,10 @@ pub enum Done {
     },
     /// What a batch's shards came to.
     Rebuilt(Box<Rebuilt>),
-    /// Our bundle; none on a node without key shares.
+    /// Our bundles; none on a node without key shares.
     Bundled {
         context: ShareContext,
-        bundle: Option<ShareBundle>,
+        bundles: Vec<ShareBundle>,
     },
     /// The verdicts, if the shares sufficed.
     Opened {
@@ -86,6 +110,11 @@ pub enum Done {
         /// In the lane of malformed envelopes: what shows it to everybody.
         evidence: Option<MalformedEvidence>,
         bundles: usize,
+    },
+    /// Each claim, with whether it is right.
+    OpeningsChecked {
+        context: ShareContext,
+        checked: Vec<(Claim, bool)>,
     },
     /// A block's outcome.
     Executed(Box<ExecuteResult>),
@@ -99,6 +128,8 @@ pub struct Tools {
     pub contents: Arc<dyn ContentSource + Send + Sync>,
     pub votes: VoteKeys,
     pub coder: Coder,
+    /// Signs bundles of shares with the transport key.
+    pub sign: Arc<dyn Fn(&Digest) -> EdSignature + Send + Sync>,
 }
 
 impl Work {
@@ -127,31 +158,23 @@ impl Work {
                 let rebuilt = dispersal::rebuild(coder, &committee, &manifest, shards);
                 Done::Rebuilt(Box::new(rebuilt))
             }
-            Self::Bundle {
-                context,
-                envelopes,
-                points,
-            } => Done::Bundled {
-                context,
-                bundle: bundle(seal, context, &envelopes, points),
-            },
+            Self::Bundle { context, groups } => {
+                let bundles = groups.into_iter().filter_map(|job| bundle(tools, job));
+                Done::Bundled {
+                    context,
+                    bundles: bundles.collect(),
+                }
+            }
             Self::Open {
                 context,
                 envelopes,
                 bundles,
-            } => {
-                let result = seal.open(context, &headers(&envelopes), &bundles);
-                let evidence = match context.lane.kind {
-                    LaneKind::Malformed => evidence(seal, context, &envelopes, &bundles),
-                    LaneKind::OnCommit | LaneKind::AtClose => None,
-                };
-                Done::Opened {
-                    context,
-                    result,
-                    evidence,
-                    bundles: bundles.len(),
-                }
-            }
+                committee,
+            } => open(tools, &committee, context, &envelopes, bundles),
+            Self::CheckOpenings { context, claims } => Done::OpeningsChecked {
+                context,
+                checked: check_openings(seal, claims),
+            },
             Self::Execute(job) => Done::Executed(Box::new(execution::execute(
                 &job,
                 seal,
@@ -220,12 +243,13 @@ fn share_points(seal: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<Opt
     points
 }
 
-fn bundle(
-    seal: &dyn SealScheme,
-    context: ShareContext,
-    envelopes: &[Arc<EnvelopeHeader>],
-    mut points: Vec<Option<Vec<Point>>>,
-) -> Option<ShareBundle> {
+fn bundle(tools: &Tools, job: BundleJob) -> Option<ShareBundle> {
+    let BundleJob {
+        context,
+        envelopes,
+        mut points,
+    } = job;
+    let seal = tools.seal.as_ref();
     let missing: Vec<usize> = (0..points.len()).filter(|i| points[*i].is_none()).collect();
     let without: Vec<&EnvelopeHeader> = missing.iter().map(|i| envelopes[*i].as_ref()).collect();
     for (index, computed) in missing.into_iter().zip(share_points(seal, &without)) {
@@ -236,7 +260,66 @@ fn bundle(
     let rows = (0..key_shares)
         .map(|row| columns.iter().map(|c| c[row]).collect())
         .collect();
-    seal.bundle(context, &headers(envelopes), rows)
+    let mut bundle = seal.bundle(context, &headers(&envelopes), rows)?;
+    bundle.signature = (tools.sign)(&bundle_message(tools.votes.chain, &bundle));
+    Some(bundle)
+}
+
+/// Opens from the bundles that their senders signed, so that a wrong one can be shown to everybody;
+/// the others cost no more than finding that out.
+fn open(
+    tools: &Tools,
+    committee: &Committee,
+    context: ShareContext,
+    envelopes: &[Arc<EnvelopeHeader>],
+    mut bundles: Vec<ShareBundle>,
+) -> Done {
+    let seal = tools.seal.as_ref();
+    let taken = bundles.len();
+    let mut signed = are_signed(tools.votes.chain, committee, &bundles).into_iter();
+    let mut unsigned = Vec::new();
+    bundles.retain(|bundle| {
+        let kept = signed.next() == Some(true);
+        if !kept {
+            unsigned.push(Liar {
+                validator: bundle.signer,
+                evidence: None,
+            });
+        }
+        kept
+    });
+    let mut result = seal.open(context, &headers(envelopes), &bundles);
+    result.liars.extend(unsigned);
+    let evidence = match context.lane.kind {
+        LaneKind::Malformed => evidence(seal, context, envelopes, &bundles),
+        LaneKind::OnCommit | LaneKind::AtClose => None,
+    };
+    Done::Opened {
+        context,
+        result,
+        evidence,
+        bundles: taken,
+    }
+}
+
+/// Checks the openings of all claims at once; only if that fails are they told apart.
+fn check_openings(seal: &dyn SealScheme, claims: Vec<Claim>) -> Vec<(Claim, bool)> {
+    let opening = |(header, verdict)| match (header, verdict) {
+        (header, &Verdict::Opened(m)) => Some((Arc::as_ref(header), m)),
+        (_, Verdict::Malformed) => None,
+    };
+    let openings: Vec<(&EnvelopeHeader, Point)> = claims
+        .iter()
+        .flat_map(|claim| claim.envelopes.iter().zip(&claim.verdicts))
+        .filter_map(opening)
+        .collect();
+    let mut right = seal.verify_openings(&openings).into_iter();
+    let all_right = |claim: &Claim| {
+        let of_claim: Vec<bool> = right.by_ref().take(claim.verdicts.len()).collect();
+        of_claim.len() == claim.verdicts.len() && !of_claim.contains(&false)
+    };
+    let verdicts: Vec<bool> = claims.iter().map(all_right).collect();
+    claims.into_iter().zip(verdicts).collect()
 }
 
 fn evidence(

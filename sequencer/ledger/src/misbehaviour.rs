@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use conclave_crypto::{BlsCommittee, BlsKey, Committee, Signatures};
-use conclave_types::{AccountId, ChainId, EpochSetup, Misbehaviour, ValidatorIndex, ValidatorInfo};
+use conclave_crypto::{BlsCommittee, BlsKey, Committee, ShareProofs, Signatures};
+use conclave_seal::Tdh2;
+use conclave_types::{
+    AccountId, ChainId, EpochSetup, Misbehaviour, Offence, ValidatorIndex, ValidatorInfo,
+};
 
 use crate::error::OpError;
 use crate::events::LedgerEvent;
@@ -15,6 +18,9 @@ use crate::money::{minus, share};
 pub trait Committees: Send + Sync {
     /// The signatures of an epoch's committee, for verifying only.
     fn signatures(&self, setup: &EpochSetup) -> Arc<dyn Signatures>;
+
+    /// The proofs of shares of an epoch's sealing key; `None` if it is no key.
+    fn shares(&self, setup: &EpochSetup) -> Option<Arc<dyn ShareProofs>>;
 
     /// Whether a newcomer's BLS key is sound and its possession is proven.
     fn is_possessed(&self, info: &ValidatorInfo) -> bool;
@@ -38,14 +44,20 @@ impl Committees for BlsCommittees {
         Arc::new(BlsCommittee::registered(&setup.validators))
     }
 
+    fn shares(&self, setup: &EpochSetup) -> Option<Arc<dyn ShareProofs>> {
+        // Nothing is decided by batches here, so no weights are drawn.
+        let key = Tdh2::new(&setup.sealing, &setup.weights(), None, [0; 32]).ok()?;
+        Some(Arc::new(key))
+    }
+
     fn is_possessed(&self, info: &ValidatorInfo) -> bool {
         BlsKey::decode_with_possession(&info.bls_key, &info.bls_possession).is_some()
     }
 }
 
 impl Ledger {
-    /// Takes the whole bond of a validator that is proven to have broken a rule of agreement: a
-    /// part to the first who reports it, the rest to the insurance pool. Whatever else is reported
+    /// Takes the whole bond of a validator that is proven to have broken a rule: a part
+    /// to the first who reports it, the rest to the insurance pool. Whatever else is reported
     /// of it later changes nothing.
     pub(crate) fn report_misbehaviour(
         &mut self,
@@ -77,7 +89,7 @@ impl Ledger {
         context.events.push(LedgerEvent::ValidatorSlashed {
             validator,
             reporter,
-            evidence: Box::new(*evidence),
+            evidence: Box::new(evidence.clone()),
             to_reporter,
             to_pool,
         });
@@ -109,6 +121,12 @@ fn proves(setup: &EpochSetup, evidence: &Misbehaviour, votes: &VoteKeys) -> bool
         signatures: &*votes.committees.signatures(setup),
         origin: None,
     };
-    committee.weight(evidence.validator) > 0
-        && conclave_light::verify_misbehaviour(&verifier, evidence).is_ok()
+    let verdict = match &evidence.offence {
+        Offence::WrongShares(_) => votes
+            .committees
+            .shares(setup)
+            .map(|shares| conclave_light::verify_misbehaviour(&verifier, &*shares, evidence)),
+        _ => Some(conclave_light::verify_contradiction(&verifier, evidence)),
+    };
+    committee.weight(evidence.validator) > 0 && matches!(verdict, Some(Ok(_)))
 }

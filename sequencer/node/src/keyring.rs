@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use conclave_seal::{OpenResult, SealScheme, ShareContext};
-use conclave_types::{Envelope, EnvelopeHeader, Epoch, Point, ShareBundle};
+use conclave_crypto::{ShareProofs, ShareRow};
+use conclave_seal::{OpenResult, SealScheme};
+use conclave_types::{
+    BatchedDleq, Envelope, EnvelopeHeader, Epoch, Point, ShareBundle, ShareContext,
+};
 
 /// Sends everything to the scheme of the epoch that an envelope or a lane names.
 ///
@@ -57,6 +60,13 @@ impl Keyring {
             }
         }
         verdicts
+    }
+}
+
+impl ShareProofs for Keyring {
+    fn holds(&self, row: &ShareRow<'_>, sealed: &[Point], proof: &BatchedDleq) -> bool {
+        let scheme = self.of(row.context.lane.key);
+        scheme.is_some_and(|scheme| scheme.holds(row, sealed, proof))
     }
 }
 

@@ -233,6 +233,7 @@ impl Node {
         let contents = Arc::new(StoredContents::new(store.clone(), archive.clone()));
         let ledger = recovered.sequencing.ledger.clone();
         secrets.recover(&ledger, &recovered.changes)?;
+        let share_key = EdSecret::from_seed(&config.keys.transport.to_seed());
         let tools = Tools {
             seal: secrets.keyring(),
             verifier: config.verifier,
@@ -242,6 +243,7 @@ impl Node {
                 committees: Arc::new(BlsCommittees),
             },
             coder: Coder::default(),
+            sign: Arc::new(move |message| share_key.sign(message)),
         };
         let thread_error = |source| NodeError::Thread { source };
         let (stop, stopped) = watch::channel(None);

@@ -16,7 +16,7 @@ use conclave_ledger::Ledger;
 use conclave_sequencer::{self as sequencing, Done, Fetch, Published, Refusal, Sequencer, Work};
 use conclave_types::{
     Block, BlockId, CommitCertificate, Envelope, EnvelopeId, Epoch, EpochChange, Height, Manifest,
-    Receipt, SystemOp, ValidatorIndex,
+    Misbehaviour, Receipt, SystemOp, ValidatorIndex,
 };
 
 use crate::epochs::{IN_DOUBT, Succession};
@@ -435,9 +435,7 @@ impl Replica {
                     evidence,
                 } => {
                     if let Evidence::Proof(proof) = evidence.as_ref() {
-                        self.reports.add(*proof);
-                        let ledger = Arc::clone(self.sequencer.ledger());
-                        self.report(&ledger, inner);
+                        self.convict(proof.clone(), inner);
                     }
                     let what = format!("{evidence:?}");
                     let evidence = Some(evidence);
@@ -468,6 +466,13 @@ impl Replica {
             let records = writes.map(Record::Agreement).collect();
             effects.push(Effect::Durable { records, then });
         }
+    }
+
+    /// Reports what shows a validator guilty, at once if it can be.
+    fn convict(&mut self, proof: Misbehaviour, inner: &mut VecDeque<Inner>) {
+        self.reports.add(proof);
+        let ledger = Arc::clone(self.sequencer.ledger());
+        self.report(&ledger, inner);
     }
 
     /// Submits the reports of misbehaviour that are due.
@@ -565,12 +570,19 @@ impl Replica {
                 Action::Finalised { height, envelopes } => {
                     effects.push(Effect::Finalised { height, envelopes });
                 }
-                Action::Misbehaviour { validator, what } => {
-                    let what = what.to_owned();
+                Action::Misbehaviour {
+                    validator,
+                    what,
+                    evidence,
+                } => {
+                    let proof = evidence.map(|evidence| *evidence);
+                    if let Some(proof) = &proof {
+                        self.convict(proof.clone(), inner);
+                    }
                     effects.push(Effect::Misbehaviour {
                         validator,
-                        what,
-                        evidence: None,
+                        what: what.to_owned(),
+                        evidence: proof.map(|proof| Box::new(Evidence::Proof(proof))),
                     });
                 }
                 Action::Stop { reason } => effects.push(Effect::Stop { reason }),

@@ -46,7 +46,7 @@ impl Reports {
             .filter(|report| report.again_after.is_none_or(|after| height > after));
         due.map(|report| {
             report.again_after = Some(Height(height.0 + RETRY_BLOCKS));
-            SystemOp::ReportMisbehaviour(report.evidence)
+            SystemOp::ReportMisbehaviour(report.evidence.clone())
         })
         .collect()
     }

@@ -68,7 +68,8 @@ pub enum Response {
     Manifest(Option<Arc<Manifest>>),
     /// As many as the asked one weighs, or none.
     Shards(Vec<Shard>),
-    Shares(Option<ShareBundle>),
+    /// By group; none if the asked one has not executed the block.
+    Shares(Vec<ShareBundle>),
     /// `None` for a validator that has no safety state.
     Standing(Option<Box<Standing>>),
     /// Ascending by height.
@@ -98,8 +99,8 @@ pub(crate) fn answer(history: &History<'_>, request: &Request) -> Result<Respons
         Request::Shares { height, lane } => {
             let key = keys::height_lane(*height, *lane);
             let record = history.value::<OpeningRecord>(Table::Openings, &key, *height);
-            let bundle = lacking(record)?.and_then(|record| record.bundle);
-            Ok(Response::Shares(bundle))
+            let bundles = lacking(record)?.map_or_else(Vec::new, |record| record.bundles);
+            Ok(Response::Shares(bundles))
         }
         Request::Standing => {
             let state: Option<SafetyState> = snapshot.get_value(Table::Safety, keys::SAFETY)?;

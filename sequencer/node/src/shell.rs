@@ -348,7 +348,10 @@ impl Shell {
     async fn fetch_shares(&self, height: Height, lane: ShareLane) {
         let asks = self.connected_peers().into_iter().map(|peer| async move {
             let answer = self.ask(peer, Request::Shares { height, lane }).await;
-            if let Some(Response::Shares(Some(bundle))) = answer {
+            let Some(Response::Shares(bundles)) = answer else {
+                return;
+            };
+            for bundle in bundles {
                 let message = PeerMessage::Sequencing(sequencing::Message::Shares(bundle));
                 self.give(Event::Peer {
                     from: peer,
@@ -428,7 +431,9 @@ fn class_of(message: &PeerMessage) -> Class {
             | sequencing::Message::Certified(_)
             | sequencing::Message::Waiting(_),
         ) => Class::Consensus,
-        PeerMessage::Sequencing(sequencing::Message::Shares(_)) => Class::Shares,
+        PeerMessage::Sequencing(
+            sequencing::Message::Shares(_) | sequencing::Message::Openings(_),
+        ) => Class::Shares,
         PeerMessage::Sequencing(sequencing::Message::Dispersal(_)) => Class::Dispersal,
     }
 }

@@ -52,6 +52,7 @@ impl Workers {
             | Work::Rebuild { .. }
             | Work::Bundle { .. }
             | Work::Open { .. }
+            | Work::CheckOpenings { .. }
             | Work::Execute(_) => &self.urgent,
         };
         // The threads live as long as this handle, unless one panicked, and that stops the node.

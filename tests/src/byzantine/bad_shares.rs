@@ -1,5 +1,6 @@
-//! Sends shares that are not what it should have computed.
+//! Sends shares that are not what it should have computed, mostly signed as if they were.
 
+use conclave_crypto::bundle_message;
 use conclave_node::{Effect, PeerMessage};
 use conclave_sequencer::Message;
 use conclave_types::ValidatorIndex;
@@ -20,7 +21,7 @@ impl Actor for BadShares {
         if let PeerMessage::Sequencing(Message::Shares(bundle)) = &mut message
             && member.random.gen_bool(0.7)
         {
-            let random = &mut *member.random;
+            let (transport, random) = (member.transport, &mut *member.random);
             match bundle.shares.first_mut() {
                 Some(row) if !row.is_empty() && random.gen_bool(0.8) => {
                     let at = random.gen_range(0..row.len());
@@ -29,6 +30,9 @@ impl Actor for BadShares {
                 // One too few.
                 Some(row) => drop(row.pop()),
                 None => {}
+            }
+            if random.gen_bool(0.8) {
+                bundle.signature = transport.sign(&bundle_message(member.chain, bundle));
             }
         }
         out.push(Effect::Send { to, message });

@@ -71,7 +71,8 @@ pub enum Lie {
     ShareWithholder,
     /// Sends shares that are not what it should have computed.
     BadShares,
-    /// Publishes its shares for another block, height, lane or member than they are for.
+    /// Publishes wrong openings, and its shares for another block, height, lane, group or member
+    /// than they are for.
     WrongOpenings,
     /// Says everything many times.
     Flooder,

@@ -1,4 +1,4 @@
-//! Sends no shares, asked or unasked.
+//! Sends no shares, asked or unasked, and publishes no openings.
 
 use conclave_node::{Effect, PeerMessage};
 use conclave_sequencer::Message;
@@ -16,7 +16,8 @@ impl Actor for ShareWithholder {
         message: PeerMessage,
         out: &mut Vec<Effect>,
     ) {
-        if !matches!(message, PeerMessage::Sequencing(Message::Shares(_))) {
+        let opens = Message::is_about_opening;
+        if !matches!(&message, PeerMessage::Sequencing(message) if opens(message)) {
             out.push(Effect::Send { to, message });
         }
     }

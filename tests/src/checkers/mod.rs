@@ -9,6 +9,7 @@ mod market;
 mod rules;
 mod secrecy;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -55,6 +56,8 @@ pub(crate) struct Checkers {
     pub(crate) inclusion: inclusion::InclusionChecker,
     pub(crate) deadline: deadline::DeadlineChecker,
     liar: Option<ValidatorIndex>,
+    /// Which nodes that were not restarted since can prove whom guilty.
+    proven: BTreeSet<(usize, ValidatorIndex)>,
     pub(crate) coverage: Coverage,
 }
 
@@ -76,6 +79,7 @@ impl Checkers {
             inclusion: inclusion::InclusionChecker::new(genesis, nodes),
             deadline: deadline::DeadlineChecker::default(),
             liar,
+            proven: BTreeSet::new(),
             coverage,
         }
     }
@@ -88,6 +92,23 @@ impl Checkers {
         self.chain.restarted(node);
         self.contents.restarted(node);
         self.inclusion.restarted(node);
+        self.proven.retain(|(holder, _)| *holder != node);
+    }
+
+    /// An honest node can prove a member guilty, and remembers that until it is restarted: the
+    /// member must lose its bond.
+    pub(crate) fn proven(&mut self, node: usize, guilty: ValidatorIndex) {
+        self.proven.insert((node, guilty));
+    }
+
+    /// Those who still have their bonds though somebody can prove them guilty.
+    fn unpunished(&self, ledger: &Ledger) -> BTreeSet<ValidatorIndex> {
+        let guilty = self.proven.iter().map(|(_, guilty)| *guilty);
+        let bonded = |guilty: &ValidatorIndex| {
+            let bond = ledger.validator_bond(*guilty);
+            bond.is_some_and(|bond| bond.forfeited.is_none())
+        };
+        guilty.filter(bonded).collect()
     }
 
     /// A member sends a message, to everyone if no one is named; `disk` is what it would start
@@ -104,6 +125,9 @@ impl Checkers {
             PeerMessage::Agreement(message) => self.rules.sent(from, disk, message),
             PeerMessage::Sequencing(Message::Shares(bundle)) if self.liar != Some(from) => {
                 self.secrecy.sent(from, to, bundle)
+            }
+            PeerMessage::Sequencing(Message::Openings(openings)) if self.liar != Some(from) => {
+                self.secrecy.published(from, openings.context.block)
             }
             PeerMessage::Sequencing(_) => Ok(()),
         }
@@ -171,6 +195,7 @@ impl Checkers {
                 .iter()
                 .all(|ledger| ledger.height().0 + 3 >= newest.height().0)
             && self.market.is_done(newest)
+            && self.unpunished(newest).is_empty()
     }
 
     /// Judges the whole history at its end.
@@ -186,9 +211,10 @@ impl Checkers {
             .map(|ledger| self.market.pending(ledger))
             .unwrap_or_default();
         let missing = self.contents.pending(self.chain.height());
+        let unpunished = newest.map(|ledger| self.unpunished(ledger));
         let what = format!(
             "not done long after the network healed: committed {}, executed {heights:?}; {missing}; \
-             {market}",
+             proven guilty and not slashed: {unpunished:?}; {market}",
             self.chain.height()
         );
         Violation::new("liveness", what)

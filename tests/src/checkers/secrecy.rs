@@ -82,12 +82,17 @@ impl SecrecyChecker {
         if to.is_none_or(|to| to == self.coalition.member) && from != self.coalition.member {
             self.coalition.keep(bundle)?;
         }
-        if self.known[usize::from(from.0)].contains(&bundle.block) {
+        self.published(from, bundle.context.block)
+    }
+
+    /// An honest node sends something of a block that nobody may read before it is final.
+    pub(crate) fn published(&self, from: ValidatorIndex, block: BlockId) -> Result<(), Violation> {
+        if self.known[usize::from(from.0)].contains(&block) {
             return Ok(());
         }
         let what = format!(
-            "node {} sent shares of block {}, which is not final",
-            from.0, bundle.block
+            "node {} sent shares or openings of block {block}, which is not final",
+            from.0
         );
         Err(Violation::new("secrecy", what))
     }
@@ -97,7 +102,7 @@ impl Coalition {
     /// Notes whose shares it has now. Which of a block's envelopes a lane opens is decided at
     /// ordering; all of them are counted, which is more than it can have.
     fn keep(&mut self, bundle: &ShareBundle) -> Result<(), Violation> {
-        for batch in self.blocks.get(&bundle.block).into_iter().flatten() {
+        for batch in self.blocks.get(&bundle.context.block).into_iter().flatten() {
             for envelope in self.batches.get(batch).into_iter().flatten() {
                 let signers = self.held.entry(*envelope).or_default();
                 signers.insert(bundle.signer);

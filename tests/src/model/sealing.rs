@@ -1,11 +1,12 @@
 //! Keyed hashes in place of threshold encryption, with its rules: a quorum of right shares opens,
 //! fewer do not, and a wrong share or a wrong seal shows.
 
-use conclave_crypto::Committee;
-use conclave_seal::{OpenResult, SealScheme, ShareContext, Verdict};
+use conclave_crypto::{Committee, ShareProofs, ShareRow, share_list, share_rows, wrong_shares};
+use conclave_seal::{Liar, OpenResult, SealScheme, Verdict};
 use conclave_types::{
-    BatchedDleq, Digest, Domain, Envelope, EnvelopeCore, EnvelopeHeader, Payload, Point, Scalar,
-    SealedKey, SealingKey, ShareBundle, Signers, ValidatorIndex, codec,
+    BatchedDleq, Digest, Domain, EdSignature, Envelope, EnvelopeCore, EnvelopeHeader, Payload,
+    Point, Scalar, SealedKey, SealingKey, ShareBundle, ShareContext, Signers, ValidatorIndex,
+    WrongShares, codec, limits,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -47,12 +48,40 @@ impl ModelSeal {
         Point(self.hash(b"share", &[&index.0.to_le_bytes(), &at.to_le_bytes(), &c.0]))
     }
 
+    /// The shares that a member should make.
+    fn points_of(&self, member: ValidatorIndex, headers: &[&EnvelopeHeader]) -> Vec<Vec<Point>> {
+        let share = |at, header| self.share(member, at, &sealed_point(header));
+        let points = |at| headers.iter().map(|header| share(at, header)).collect();
+        (0..self.committee.weight(member)).map(points).collect()
+    }
+
     fn mask(&self, c: &Point) -> [u8; 32] {
         self.hash(b"mask", &[&c.0])
     }
 
     fn commitment(&self, m: &Point, label: &Digest) -> Point {
         Point(self.hash(b"commitment", &[&m.0, &label.0]))
+    }
+
+    fn prove(&self, row: &ShareRow<'_>) -> BatchedDleq {
+        BatchedDleq {
+            challenge: Scalar(self.hash(b"row", &[&row.digest().0])),
+            response: Scalar([0; 32]),
+        }
+    }
+
+    /// What shows the first wrong part of a bundle of this list.
+    fn evidence(
+        &self,
+        headers: &[&EnvelopeHeader],
+        bundle: &ShareBundle,
+    ) -> Option<Box<WrongShares>> {
+        let points: Vec<Point> = headers.iter().map(|header| sealed_point(header)).collect();
+        let parts: Vec<&[Point]> = points.chunks(limits::SHARE_PART_ENVELOPES_MAX).collect();
+        let mut rows = share_rows(bundle);
+        let part = |row: &ShareRow<'_>| parts.get(row.part as usize).copied().unwrap_or_default();
+        let (row, _) = rows.find(|(row, proof)| !self.holds(row, part(row), proof))?;
+        wrong_shares(bundle, (row.key, row.part), part(&row)).map(Box::new)
     }
 
     /// Seals; with `broken`, to something that no opening fits.
@@ -94,7 +123,7 @@ impl ModelSeal {
             body_bytes,
             body_digest,
             payload: Payload::Sealed(key),
-            signature: conclave_types::EdSignature([0; 64]),
+            signature: EdSignature([0; 64]),
         };
         header.signature = payer.sign(&header.signing_digest());
         Envelope { header, body }
@@ -124,6 +153,27 @@ fn key_of(header: &EnvelopeHeader) -> Option<&SealedKey> {
     }
 }
 
+/// The digests of the parts of a list.
+fn lists(headers: &[&EnvelopeHeader]) -> Vec<Digest> {
+    let points: Vec<Point> = headers.iter().map(|header| sealed_point(header)).collect();
+    let parts = points.chunks(limits::SHARE_PART_ENVELOPES_MAX);
+    parts.map(share_list).collect()
+}
+
+fn sealed_point(header: &EnvelopeHeader) -> Point {
+    key_of(header).expect("sealed headers only").c
+}
+
+/// A proof is a hash of the row, and holds if the shares are right.
+impl ShareProofs for ModelSeal {
+    fn holds(&self, row: &ShareRow<'_>, sealed: &[Point], proof: &BatchedDleq) -> bool {
+        let right = |(c, share): (&Point, &Point)| self.share(row.signer, row.key, c) == *share;
+        sealed.len() == row.shares.len()
+            && sealed.iter().zip(row.shares).all(right)
+            && *proof == self.prove(row)
+    }
+}
+
 impl SealScheme for ModelSeal {
     fn check(&self, headers: &[&EnvelopeHeader]) -> Vec<bool> {
         let valid = |header: &&EnvelopeHeader| {
@@ -140,36 +190,35 @@ impl SealScheme for ModelSeal {
     }
 
     fn share_points(&self, headers: &[&EnvelopeHeader]) -> Vec<Vec<Point>> {
-        let Some(own) = self.own else {
-            return Vec::new();
-        };
-        let points = |at| {
-            let share = |header: &&EnvelopeHeader| {
-                self.share(own, at, &key_of(header).expect("sealed headers only").c)
-            };
-            headers.iter().map(share).collect()
-        };
-        (0..self.committee.weight(own)).map(points).collect()
+        self.own
+            .map_or_else(Vec::new, |own| self.points_of(own, headers))
     }
 
     fn bundle(
         &self,
         context: ShareContext,
-        _: &[&EnvelopeHeader],
+        headers: &[&EnvelopeHeader],
         points: Vec<Vec<Point>>,
     ) -> Option<ShareBundle> {
-        let proof = BatchedDleq {
+        let lists = lists(headers);
+        let unproven = BatchedDleq {
             challenge: Scalar([0; 32]),
             response: Scalar([0; 32]),
         };
-        Some(ShareBundle {
-            block: context.block,
-            height: context.height,
-            lane: context.lane,
+        let mut bundle = ShareBundle {
+            context,
             signer: self.own?,
-            proofs: vec![proof; points.len()],
+            proofs: vec![vec![unproven; lists.len()]; points.len()],
             shares: points,
-        })
+            lists,
+            signature: EdSignature([0; 64]),
+        };
+        let proofs: Vec<BatchedDleq> = share_rows(&bundle)
+            .map(|(row, _)| self.prove(&row))
+            .collect();
+        let parts = bundle.lists.len().max(1);
+        bundle.proofs = proofs.chunks(parts).map(<[_]>::to_vec).collect();
+        Some(bundle)
     }
 
     fn open(
@@ -178,17 +227,20 @@ impl SealScheme for ModelSeal {
         headers: &[&EnvelopeHeader],
         bundles: &[ShareBundle],
     ) -> OpenResult {
+        let lists = lists(headers);
         let (mut honest, mut liars) = (Signers::default(), Vec::new());
-        for bundle in bundles
-            .iter()
-            .filter(|bundle| ShareContext::of(bundle) == context)
-        {
-            let node = Self::new(self.seed, Some(bundle.signer), self.committee.clone());
-            if bundle.shares == node.share_points(headers) {
+        for bundle in bundles.iter().filter(|bundle| bundle.context == context) {
+            if bundle.lists == lists && bundle.shares == self.points_of(bundle.signer, headers) {
                 honest.insert(bundle.signer);
-            } else {
-                liars.push(bundle.signer);
+                continue;
             }
+            liars.push(Liar {
+                validator: bundle.signer,
+                evidence: match bundle.lists == lists {
+                    true => self.evidence(headers, bundle),
+                    false => None,
+                },
+            });
         }
         if !self.committee.has_quorum(&honest) {
             return OpenResult {

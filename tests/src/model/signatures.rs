@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use conclave_crypto::Signatures;
+use conclave_crypto::{ShareProofs, Signatures};
 use conclave_ledger::Committees;
+use conclave_seal::SealScheme;
 use conclave_types::{
     BlsSignature, Digest, Domain, EpochSetup, Signers, ValidatorIndex, ValidatorInfo,
 };
@@ -16,11 +17,18 @@ pub(crate) struct ModelSignatures {
 }
 
 /// Committees whose validators keep their keys, by slot, through all epochs.
-pub(crate) struct SameKeys(pub(crate) Arc<dyn Signatures>);
+pub(crate) struct SameKeys {
+    pub(crate) votes: Arc<dyn Signatures>,
+    pub(crate) shares: Arc<dyn SealScheme>,
+}
 
 impl Committees for SameKeys {
     fn signatures(&self, _: &EpochSetup) -> Arc<dyn Signatures> {
-        self.0.clone()
+        self.votes.clone()
+    }
+
+    fn shares(&self, _: &EpochSetup) -> Option<Arc<dyn ShareProofs>> {
+        Some(self.shares.clone())
     }
 
     fn is_possessed(&self, _: &ValidatorInfo) -> bool {

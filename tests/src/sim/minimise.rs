@@ -33,7 +33,7 @@ struct Search {
 
 /// Shortens a seed that breaks an invariant; `None` if it breaks none.
 pub fn minimise(options: Options) -> Option<Minimised> {
-    let plan = plan_of(options.seed);
+    let plan = plan_of(&options);
     let events_before = plan.events().len();
     let violation = run_plan(options, plan.clone()).violation?;
     let mut search = Search {

@@ -36,6 +36,8 @@ pub const REAL_EVERY: u64 = 200;
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub seed: u64,
+    /// How many validators, 3f+1; drawn from the seed if absent.
+    pub validators: Option<usize>,
     /// Keep a line for every event.
     pub log: bool,
     /// Which rule is off.
@@ -60,6 +62,7 @@ impl Options {
     pub const fn of(seed: u64) -> Self {
         Self {
             seed,
+            validators: None,
             log: false,
             #[cfg(feature = "broken-rules")]
             broken: None,
@@ -70,6 +73,12 @@ impl Options {
     #[must_use]
     pub const fn logged(self) -> Self {
         Self { log: true, ..self }
+    }
+
+    /// With so many validators.
+    #[must_use]
+    pub const fn among(self, validators: Option<usize>) -> Self {
+        Self { validators, ..self }
     }
 
     /// With a rule switched off at every node.
@@ -103,7 +112,7 @@ pub struct Outcome {
 
 /// Runs one seed.
 pub fn run(options: Options) -> Outcome {
-    run_plan(options, plan_of(options.seed))
+    run_plan(options, plan_of(&options))
 }
 
 /// Runs a history in which one leader leaves an author out and nobody else's proposals arrive.
@@ -112,8 +121,9 @@ pub fn run_censored(options: Options) -> Outcome {
 }
 
 /// What a seed draws.
-fn plan_of(seed: u64) -> Plan {
-    let mut plan = swarm::draw(&mut ChaCha20Rng::seed_from_u64(seed));
+fn plan_of(options: &Options) -> Plan {
+    let seed = options.seed;
+    let mut plan = swarm::draw(&mut ChaCha20Rng::seed_from_u64(seed), options.validators);
     if seed.is_multiple_of(REAL_EVERY) {
         plan.for_real_proofs();
     }

@@ -173,7 +173,8 @@ impl World {
                 for from in self.peers(node, own) {
                     let record = self.reachable(node, from);
                     let record = record.and_then(|node| node.disk.opening(height, lane));
-                    if let Some(bundle) = record.and_then(|record| record.bundle.clone()) {
+                    let bundles = record.map(|record| record.bundles.clone());
+                    for bundle in bundles.unwrap_or_default() {
                         let message = sequencing::Message::Shares(bundle);
                         let message = PeerMessage::Sequencing(message);
                         self.reply(node, Event::Peer { from, message });

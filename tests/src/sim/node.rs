@@ -121,9 +121,16 @@ impl Node {
             contents: contents.clone(),
             votes: VoteKeys {
                 chain: genesis.chain_id(),
-                committees: Arc::new(SameKeys(self.identity.signatures.clone())),
+                committees: Arc::new(SameKeys {
+                    votes: self.identity.signatures.clone(),
+                    shares: self.identity.seal.clone(),
+                }),
             },
             coder: Coder::default(),
+            sign: {
+                let transport = EdSecret::from_seed(&self.identity.receipts);
+                Arc::new(move |message| transport.sign(message))
+            },
         };
         let resumed = recovered.agreement;
         let setup_of = Box::new(|ledger: &Ledger, epoch| ledger.epoch_setup(epoch).cloned());

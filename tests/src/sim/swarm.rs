@@ -1,6 +1,7 @@
 //! Swarm drawing: each seed draws which faults are on, and only then how bad they are. A run with
 //! every fault on spends its time in the commonest one; runs with few of them reach the rest.
 
+use conclave_types::limits;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha20Rng;
@@ -8,20 +9,30 @@ use rand_chacha::ChaCha20Rng;
 use super::plan::{Conduct, Crash, Liar, MS, Partition, Plan, SECOND, Submission};
 use crate::byzantine::Lie;
 
-/// Of the committee. Two of four would be more than f, so one lies at most.
+/// Of most committees. Two of four would be more than f, so one lies at most.
 const NODES: usize = 4;
+/// Of one committee in [`LARGE_EVERY`]: enough for votes through collectors and for openers.
+const NODES_LARGE: usize = 19;
+/// A large committee costs as much time as twenty small ones.
+const LARGE_EVERY: u32 = 60;
 /// A fault of a seed is on as often as this.
 const ON: f64 = 0.4;
 /// The most that honest clocks are apart, under the bound that proposals' times may be ahead.
 const CLOCKS_APART_MS: u64 = 100;
 
 /// The plan of a seed.
-pub(crate) fn draw(random: &mut ChaCha20Rng) -> Plan {
-    let heal_us = random.gen_range(3..9) * SECOND;
+pub(crate) fn draw(random: &mut ChaCha20Rng, validators: Option<usize>) -> Plan {
+    let drawn = match random.gen_ratio(1, LARGE_EVERY) {
+        true => NODES_LARGE,
+        false => NODES,
+    };
+    let nodes = validators.unwrap_or(drawn);
+    let large = nodes > limits::SHARES_TO_ALL_VALIDATORS_MAX;
+    let heal_us = random.gen_range(3..if large { 5 } else { 9 }) * SECOND;
     let long_delays = random.gen_bool(ON);
     let slow_disks = random.gen_bool(ON);
     let mut plan = Plan {
-        nodes: NODES,
+        nodes,
         drop_permille: some(random, 80),
         duplicate_permille: some(random, 60),
         delay_us: (
@@ -32,12 +43,12 @@ pub(crate) fn draw(random: &mut ChaCha20Rng) -> Plan {
             100,
             random.gen_range(500..if slow_disks { 60 * MS } else { 8 * MS }),
         ),
-        ahead_ms: vec![0; NODES],
+        ahead_ms: vec![0; nodes],
         partitions: Vec::new(),
         crashes: Vec::new(),
         liar: None,
         muted_us: 0,
-        curious: random.gen_range(0..NODES),
+        curious: random.gen_range(0..nodes),
         heal_us,
         end_us: heal_us + 120 * SECOND,
         submissions: submissions(random, heal_us),
@@ -49,29 +60,35 @@ pub(crate) fn draw(random: &mut ChaCha20Rng) -> Plan {
     };
     if random.gen_bool(ON) {
         let skew = |_| random.gen_range(0..=CLOCKS_APART_MS);
-        plan.ahead_ms = (0..NODES).map(skew).collect();
+        plan.ahead_ms = (0..nodes).map(skew).collect();
     }
     if random.gen_bool(ON) {
         let count = random.gen_range(1..4);
-        plan.partitions = (0..count).map(|_| partition(random, heal_us)).collect();
+        plan.partitions = (0..count)
+            .map(|_| partition(random, nodes, heal_us))
+            .collect();
     }
     if random.gen_bool(ON) {
         let count = random.gen_range(1..6);
-        plan.crashes = (0..count).map(|_| crash(random, heal_us)).collect();
+        plan.crashes = (0..count).map(|_| crash(random, nodes, heal_us)).collect();
     }
     if random.gen_bool(0.1) {
         let at_us = random.gen_range(SECOND..heal_us);
         let back_us = (at_us + random.gen_range(10 * MS..SECOND)).min(heal_us);
-        plan.crashes.extend((0..NODES).map(|node| Crash {
+        plan.crashes.extend((0..nodes).map(|node| Crash {
             node,
             at_us,
             back_us,
         }));
     }
-    if random.gen_bool(0.5) {
+    // Openers exist in large committees only, which are rare.
+    if large || random.gen_bool(0.5) {
         let lies = random.gen_range(1..=3);
-        let lies = Lie::ALL.choose_multiple(random, lies).copied().collect();
-        let node = random.gen_range(0..NODES);
+        let mut lies: Vec<Lie> = Lie::ALL.choose_multiple(random, lies).copied().collect();
+        if large && random.gen_bool(0.5) {
+            lies = vec![Lie::WrongOpenings];
+        }
+        let node = random.gen_range(0..nodes);
         plan.liar = Some(Liar { node, lies });
     }
     plan
@@ -96,18 +113,18 @@ fn submissions(random: &mut ChaCha20Rng, heal_us: u64) -> Vec<Submission> {
     (0..count).map(submission).collect()
 }
 
-fn partition(random: &mut ChaCha20Rng, heal_us: u64) -> Partition {
+fn partition(random: &mut ChaCha20Rng, nodes: usize, heal_us: u64) -> Partition {
     let from_us = random.gen_range(SECOND..heal_us);
     Partition {
         from_us,
         to_us: (from_us + random.gen_range(100 * MS..3 * SECOND)).min(heal_us),
-        // Neither nobody nor everybody; the fifth bit is a twin's.
-        side: random.gen_range(1..15) | random.gen_range(0..2) << NODES,
+        // Neither nobody nor everybody; the last bit is a twin's.
+        side: random.gen_range(1..(1 << nodes) - 1) | random.gen_range(0..2) << nodes,
         one_way: random.gen_bool(0.3),
     }
 }
 
-fn crash(random: &mut ChaCha20Rng, heal_us: u64) -> Crash {
+fn crash(random: &mut ChaCha20Rng, nodes: usize, heal_us: u64) -> Crash {
     let at_us = random.gen_range(SECOND / 2..heal_us);
     // Most come back within a view, where what was forgotten does the most harm.
     let longest = if random.gen_bool(0.6) {
@@ -116,7 +133,7 @@ fn crash(random: &mut ChaCha20Rng, heal_us: u64) -> Crash {
         4 * SECOND
     };
     Crash {
-        node: random.gen_range(0..NODES),
+        node: random.gen_range(0..nodes),
         at_us,
         back_us: (at_us + random.gen_range(2 * MS..longest)).min(heal_us),
     }

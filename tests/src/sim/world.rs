@@ -446,8 +446,14 @@ impl World {
                 }
             }
             Effect::Misbehaviour {
-                validator, what, ..
+                validator,
+                what,
+                evidence,
             } => {
+                let proven = matches!(evidence.as_deref(), Some(agreement::Evidence::Proof(_)));
+                if honest && proven {
+                    self.checkers.proven(node, validator);
+                }
                 let accused = usize::from(validator.0);
                 if honest && self.plan.liar() != Some(accused) {
                     let what = format!("node {node} accuses honest node {accused}: {what}");

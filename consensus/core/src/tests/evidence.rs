@@ -8,8 +8,8 @@ use crate::*;
 
 fn proofs(step: &Step) -> Vec<Misbehaviour> {
     let proof = |action: &Action| match action {
-        Action::Misbehaviour { evidence, .. } => match **evidence {
-            Evidence::Proof(proof) => Some(proof),
+        Action::Misbehaviour { evidence, .. } => match evidence.as_ref() {
+            Evidence::Proof(proof) => Some(proof.clone()),
             Evidence::Fault(_) => None,
         },
         _ => None,
@@ -44,7 +44,7 @@ fn convicts(evidence: &Misbehaviour) -> Option<ValidatorIndex> {
         signatures: &Quick(ValidatorIndex(0)),
         origin: None,
     };
-    conclave_light::verify_misbehaviour(&verifier, evidence).ok()
+    conclave_light::verify_contradiction(&verifier, evidence).ok()
 }
 
 #[test]

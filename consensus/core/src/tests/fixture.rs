@@ -497,11 +497,12 @@ fn show_action(action: &Action) -> String {
             evidence,
         } => match &**evidence {
             Evidence::Proof(proof) => {
-                let what = match proof.offence {
+                let what = match &proof.offence {
                     Offence::DoubleVote { kind, view, .. } => {
                         format!("two {kind:?} votes in {view}")
                     }
                     Offence::DoubleTimeout { view, .. } => format!("two timeouts of {view}"),
+                    Offence::WrongShares(_) => "wrong shares".into(),
                     Offence::CommitAfterTimeout {
                         timeout_view,
                         commit_view,

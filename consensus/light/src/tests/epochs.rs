@@ -127,7 +127,7 @@ fn who_weighs_nothing_is_a_stranger_to_every_certificate() {
         ),
     };
     assert!(matches!(
-        verify_misbehaviour(&verifier, &evidence),
+        verify_contradiction(&verifier, &evidence),
         Err(MisbehaviourError::Stranger { .. })
     ));
 }

@@ -37,7 +37,7 @@ impl Fixture {
     }
 
     fn judge(&self, evidence: &Misbehaviour) -> Result<ValidatorIndex, MisbehaviourError> {
-        verify_misbehaviour(&self.verifier(), evidence)
+        verify_contradiction(&self.verifier(), evidence)
     }
 }
 
@@ -114,7 +114,7 @@ fn another_chain_epoch_or_validator_is_not_convicted() {
     let evidence = fixture.double(VoteKind::Commit);
     let later = Misbehaviour {
         epoch: Epoch(1),
-        ..evidence
+        ..evidence.clone()
     };
     assert!(matches!(
         fixture.judge(&later),
@@ -122,13 +122,13 @@ fn another_chain_epoch_or_validator_is_not_convicted() {
     ));
     let framed = Misbehaviour {
         validator: ValidatorIndex(1),
-        ..evidence
+        ..evidence.clone()
     };
     assert_eq!(fixture.judge(&framed), Err(MisbehaviourError::Signature));
     let validator = ValidatorIndex(4);
     let stranger = Misbehaviour {
         validator,
-        ..evidence
+        ..evidence.clone()
     };
     let unknown = MisbehaviourError::Stranger { validator };
     assert_eq!(fixture.judge(&stranger), Err(unknown));
@@ -136,7 +136,7 @@ fn another_chain_epoch_or_validator_is_not_convicted() {
         chain: ChainId(Digest([9; 32])),
         ..fixture.verifier()
     };
-    let verdict = verify_misbehaviour(&elsewhere, &evidence);
+    let verdict = verify_contradiction(&elsewhere, &evidence);
     assert_eq!(verdict, Err(MisbehaviourError::Signature));
 }
 

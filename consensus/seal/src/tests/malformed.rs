@@ -1,6 +1,6 @@
 //! A malformed envelope gets one verdict everywhere, and no lie brings it about.
 
-use super::opening::{opened, pick, subsets, weight_of};
+use super::opening::{liars, opened, pick, subsets, weight_of};
 use super::*;
 use curve25519_dalek::traits::Identity;
 
@@ -57,7 +57,7 @@ fn a_liar_cannot_make_a_good_envelope_malformed_nor_a_malformed_one_open() {
         .map(|k| curve::encode(&RistrettoPoint::random(&mut rng(k))))
         .collect();
     let result = committee.verifier().open(context(), &headers, &bundles);
-    assert_eq!(result.liars, [ValidatorIndex(0)]);
+    assert_eq!(liars(&result), [0]);
     let verdicts = result.verdicts.expect("three honest bundles");
     assert!(matches!(
         verdicts[..],

@@ -3,6 +3,7 @@
 use super::*;
 use crate::lagrange;
 use crate::public;
+use crate::shares::SealedList;
 
 pub(super) fn opened(result: &OpenResult) -> Vec<Point> {
     let verdicts = result.verdicts.as_ref().expect("enough shares");
@@ -161,6 +162,10 @@ fn a_wrong_or_swapped_opening_fails() {
     assert!(node.verify_openings(&[]).is_empty());
 }
 
+pub(super) fn liars(result: &OpenResult) -> Vec<u16> {
+    result.liars.iter().map(|liar| liar.validator.0).collect()
+}
+
 #[test]
 fn a_lying_share_sender_is_named_and_opening_succeeds_without_it() {
     type Lie = (&'static str, fn(&mut ShareBundle));
@@ -180,6 +185,8 @@ fn a_lying_share_sender_is_named_and_opening_succeeds_without_it() {
             b.proofs.push(b.proofs[0].clone());
         }),
         ("no proof", |b| b.proofs.clear()),
+        ("a part too many", |b| b.proofs[0].extend_from_within(..)),
+        ("another list", |b| b.lists[0] = Digest::ZERO),
     ];
     for weights in [EQUAL, WEIGHTED] {
         let committee = Committee::get(weights);
@@ -193,7 +200,7 @@ fn a_lying_share_sender_is_named_and_opening_succeeds_without_it() {
             let mut bundles = honest.clone();
             lie(&mut bundles[1]);
             let result = node.open(context(), &headers, &bundles);
-            assert_eq!(result.liars, [ValidatorIndex(1)], "{name}");
+            assert_eq!(liars(&result), [1], "{name}");
             assert_eq!(opened(&result), expected, "{name}");
             // Without a replacement the liar is named all the same, and more shares are awaited.
             let short = node.open(context(), &headers, &bundles[..3]);
@@ -230,10 +237,10 @@ fn a_bad_proof_over_good_shares_harms_nobody_and_is_a_lie_once_proofs_matter() {
     let envelopes = vec![envelope(committee, 0), malformed(committee, 1)];
     let headers = headers(&envelopes);
     let mut bundles = committee.bundles(context(), &headers);
-    bundles[0].proofs[0].response = ScalarBytes([0; 32]);
+    bundles[0].proofs[0][0].response = ScalarBytes([0; 32]);
     let node = committee.verifier();
     let result = node.open(context(), &headers, &bundles);
-    assert_eq!(result.liars, [ValidatorIndex(0)]);
+    assert_eq!(liars(&result), [0]);
     let verdicts = result.verdicts.expect("three honest bundles");
     assert!(matches!(
         verdicts[..],
@@ -258,7 +265,7 @@ fn foreign_repeated_and_unknown_bundles_do_not_count() {
     let mut stranger = bundles[0].clone();
     stranger.signer = ValidatorIndex(900);
     let result = node.open(context(), &headers, &[stranger]);
-    assert_eq!(result.liars, [ValidatorIndex(900)]);
+    assert_eq!(liars(&result), [900]);
     let nothing = node.open(context(), &[], &[]);
     assert_eq!(nothing.verdicts, Some(Vec::new()));
 }
@@ -271,17 +278,18 @@ fn a_proof_serves_only_its_signer_block_lane_and_list() {
     let headers = headers(&envelopes);
     let honest = committee.bundles(context(), &headers);
     let node = committee.verifier();
-    let moves: [fn(&mut ShareContext); 3] = [
+    let moves: [fn(&mut ShareContext); 4] = [
         |c| c.block = BlockId(Digest([6; 32])),
         |c| c.height = Height(13),
         |c| c.lane = LaneKind::Malformed.of(Epoch(0)),
+        |c| c.group = ShareGroup::Of(ValidatorIndex(0)),
     ];
     for change in moves {
         let mut other = context();
         change(&mut other);
         let mut moved = honest.clone();
         for bundle in &mut moved {
-            (bundle.block, bundle.height, bundle.lane) = (other.block, other.height, other.lane);
+            bundle.context = other;
         }
         let result = node.open(other, &headers, &moved);
         assert_eq!((result.verdicts, result.liars.len()), (None, 4));
@@ -290,10 +298,7 @@ fn a_proof_serves_only_its_signer_block_lane_and_list() {
     let mut copied = honest.clone();
     copied[1].shares = honest[0].shares.clone();
     copied[1].proofs = honest[0].proofs.clone();
-    assert_eq!(
-        node.open(context(), &headers, &copied).liars,
-        [ValidatorIndex(1)]
-    );
+    assert_eq!(liars(&node.open(context(), &headers, &copied)), [1]);
     // The same shares for the same envelopes in another order.
     let reversed: Vec<&EnvelopeHeader> = headers.iter().rev().copied().collect();
     let mut turned = honest;
@@ -325,7 +330,7 @@ fn a_lie_under_a_proof_of_its_own_is_caught() {
         let mut bundles = committee.bundles(context(), &headers);
         bundles[1] = lying(committee, 1, &headers, |points| points[0].swap(0, 2));
         let result = committee.verifier().open(context(), &headers, &bundles);
-        assert_eq!(result.liars, [ValidatorIndex(1)]);
+        assert_eq!(liars(&result), [1]);
         assert_eq!(opened(&result).len(), 3);
     }
 }
@@ -344,7 +349,7 @@ fn errors_that_cancel_under_equal_weights_are_caught() {
         }
     });
     let result = committee.verifier().open(context(), &headers, &bundles);
-    assert_eq!(result.liars, [ValidatorIndex(0)]);
+    assert_eq!(liars(&result), [0]);
     assert_eq!(opened(&result).len(), 2);
 }
 
@@ -397,19 +402,21 @@ fn hostile_bundles_never_panic() {
         let list = |point: &mut dyn FnMut() -> Point| vec![point(), point()];
         let bundles: Vec<ShareBundle> = (0..4)
             .map(|signer| ShareBundle {
-                block: context().block,
-                height: context().height,
-                lane: context().lane,
+                context: context(),
                 signer: ValidatorIndex(signer),
+                lists: SealedList::new(&headers).lists,
                 shares: (0..committee.weights[usize::from(signer)])
                     .map(|_| list(&mut point))
                     .collect(),
                 proofs: (0..committee.weights[usize::from(signer)])
-                    .map(|_| BatchedDleq {
-                        challenge: ScalarBytes(point().0),
-                        response: ScalarBytes(point().0),
+                    .map(|_| {
+                        vec![BatchedDleq {
+                            challenge: ScalarBytes(point().0),
+                            response: ScalarBytes(point().0),
+                        }]
                     })
                     .collect(),
+                signature: EdSignature([0; 64]),
             })
             .collect();
         let result = node.open(context(), &headers, &bundles);

@@ -174,17 +174,33 @@ fn signed_messages_are_pinned() {
 #[test]
 fn shares_and_receipts_are_pinned() {
     let bundle = ShareBundle {
-        block: BlockId(digest(2)),
-        height: Height(7),
-        lane: LaneKind::AtClose.of(Epoch(3)),
+        context: share_context(),
         signer: ValidatorIndex(3),
+        lists: vec![digest(8)],
         shares: vec![vec![Point([1; 32]), Point([2; 32])]],
-        proofs: vec![BatchedDleq {
-            challenge: Scalar([3; 32]),
-            response: Scalar([4; 32]),
-        }],
+        proofs: vec![vec![share_proof()]],
+        signature: EdSignature([5; 64]),
     };
-    pinned(&bundle, 46 + 8 + 8 + 2 * 32 + 8 + 64, "3b6e1740e34b4ef9");
+    let bytes = 50 + 2 + (8 + 32) + (8 + 8 + 2 * 32) + (8 + 8 + 64) + 64;
+    pinned(&bundle, bytes, "7379750e7936169f");
+    let wrong = WrongShares {
+        context: share_context(),
+        key: 0,
+        part: 1,
+        parts: 2,
+        sealed: vec![Point([6; 32])],
+        shares: vec![Point([7; 32])],
+        proof: share_proof(),
+        path: vec![digest(9)],
+        signature: EdSignature([5; 64]),
+    };
+    let evidence = Misbehaviour {
+        epoch: Epoch(0),
+        validator: ValidatorIndex(3),
+        offence: Offence::WrongShares(Box::new(wrong)),
+    };
+    let bytes = 8 + 2 + 4 + 50 + 10 + 2 * (8 + 32) + 64 + (8 + 32) + 64;
+    pinned(&evidence, bytes, "52eeccb0813166de");
     let receipt = Receipt {
         chain: ChainId(digest(1)),
         envelope: EnvelopeId(digest(2)),
@@ -252,4 +268,20 @@ fn key_generations_and_epochs_are_pinned() {
         ended: None,
     };
     pinned(&record, 32 + 8 + 9 + 1 + 1, "RECORD");
+}
+
+fn share_context() -> ShareContext {
+    ShareContext {
+        block: BlockId(digest(2)),
+        height: Height(7),
+        lane: LaneKind::AtClose.of(Epoch(3)),
+        group: ShareGroup::Of(ValidatorIndex(4)),
+    }
+}
+
+fn share_proof() -> BatchedDleq {
+    BatchedDleq {
+        challenge: Scalar([3; 32]),
+        response: Scalar([4; 32]),
+    }
 }

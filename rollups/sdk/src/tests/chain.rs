@@ -10,8 +10,7 @@ use conclave_ledger::{
 use conclave_light::{EntryProof, EntryTable, LEDGER_BUCKETS, entry_bucket, entry_leaf};
 use conclave_market::{ContentSource, OrderedTransaction, ProofRejected, Verifier};
 use conclave_seal::{
-    Ceremony, KeyGeneration, KeyShares, SealScheme, ShareContext, Tdh2, Verdict, bucket_for, plain,
-    seal,
+    Ceremony, KeyGeneration, KeyShares, SealScheme, Tdh2, Verdict, bucket_for, plain, seal,
 };
 use conclave_types::*;
 use rand_core::OsRng;
@@ -25,7 +24,7 @@ pub(super) struct Chain {
     pub(super) genesis: Genesis,
     secrets: Vec<BlsSecret>,
     transport: Vec<EdSecret>,
-    schemes: Vec<Tdh2>,
+    schemes: Vec<Arc<Tdh2>>,
     /// Has fees.
     pub(super) payer: EdSecret,
     /// Has none.
@@ -100,11 +99,11 @@ impl Chain {
             market: MarketParameters::default(),
         };
         let schemes = (0..).map(ValidatorIndex).zip(shares).map(|own| {
-            Tdh2::new(&genesis.sealing, &[1; 4], Some(own), [7; 32]).expect("own shares")
+            Arc::new(Tdh2::new(&genesis.sealing, &[1; 4], Some(own), [7; 32]).expect("own shares"))
         });
+        let schemes: Vec<Arc<Tdh2>> = schemes.collect();
         let ledger = Ledger::genesis(&genesis);
         Self {
-            schemes: schemes.collect(),
             payer,
             poor: EdSecret::generate(&mut OsRng),
             sequence: 0,
@@ -113,6 +112,7 @@ impl Chain {
                 chain: genesis.chain_id(),
                 committees: Arc::new(BlsCommittees),
             },
+            schemes,
             named: ledger.clone(),
             ledger,
             genesis,
@@ -483,6 +483,7 @@ impl Chain {
             block: block.id(),
             height: block.header.height,
             lane: LaneKind::OnCommit.of(Epoch(0)),
+            group: ShareGroup::Whole,
         };
         let bundles: Vec<_> = self.schemes[..3]
             .iter()

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use conclave_crypto::{Coder, InconsistentBatch};
 use conclave_light::verify_complete;
-use conclave_seal::{MalformedEvidence, SealScheme, ShareContext, Verdict, body_matches};
+use conclave_seal::{MalformedEvidence, SealScheme, Verdict, body_matches};
 use conclave_types::{
     Block, DeliveredEntry, Digest, Domain, Envelope, EnvelopeHeader, EnvelopeId, Epoch, Height,
-    LaneKind, Point, RollupId, StreamOutcome, TxIndex, decode_transactions, limits,
+    LaneKind, Point, RollupId, ShareContext, ShareGroup, StreamOutcome, TxIndex,
+    decode_transactions, limits,
 };
 
 use super::{Auditor, HEADER_BYTES_MAX, VerifyError, decode};
@@ -189,6 +190,7 @@ impl Auditor {
             block: block.id(),
             height,
             lane: LaneKind::Malformed.of(certificate.context.lane.key),
+            group: ShareGroup::Whole,
         };
         if certificate.context != context {
             return Err(refuse());

@@ -75,6 +75,7 @@ impl Sequencer {
         let misbehaviour = |what| Action::Misbehaviour {
             validator: from,
             what,
+            evidence: None,
         };
         match message {
             Message::Dispersal(dispersal) => self.dispersed(now, from, dispersal, actions),
@@ -84,7 +85,8 @@ impl Sequencer {
                     actions.push(misbehaviour("a certificate that does not verify"));
                 }
             }
-            Message::Shares(bundle) if bundle.signer == from => self.shares(bundle, actions),
+            Message::Shares(bundle) if bundle.signer == from => self.shares(now, bundle, actions),
+            Message::Openings(said) => self.claimed(now, from, said, actions),
             Message::Waiting(waiting) => {
                 if !self.reported(now, from, &waiting) {
                     actions.push(misbehaviour("a longer report than allowed"));
@@ -130,6 +132,7 @@ impl Sequencer {
             actions.push(Action::Misbehaviour {
                 validator: from,
                 what,
+                evidence: None,
             });
         } else if !checking && self.may_check(manifest) {
             self.checking_batches.insert(id, from);
@@ -173,6 +176,7 @@ impl Sequencer {
             actions.push(Action::Misbehaviour {
                 validator: from,
                 what,
+                evidence: None,
             });
             return;
         }
@@ -223,7 +227,11 @@ impl Sequencer {
         let (certificate, liars) = self.availability.stored(chain, &committee, stored);
         for validator in liars {
             let what = "a wrong signature on a batch";
-            actions.push(Action::Misbehaviour { validator, what });
+            actions.push(Action::Misbehaviour {
+                validator,
+                what,
+                evidence: None,
+            });
         }
         if let Some(reference) = certificate {
             actions.push(Action::Broadcast(Message::Certified(reference.clone())));

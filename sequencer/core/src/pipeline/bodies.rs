@@ -123,7 +123,11 @@ impl Sequencer {
         self.bodies.accuse(&liars);
         for validator in liars {
             let what = "a shard that its proof does not support";
-            actions.push(Action::Misbehaviour { validator, what });
+            actions.push(Action::Misbehaviour {
+                validator,
+                what,
+                evidence: None,
+            });
         }
         if let Some(Body::Whole(batch)) = &body {
             actions.push(Action::Durable {

@@ -31,13 +31,15 @@ impl Sequencer {
                 block: block.id(),
                 height: block.header.height,
                 lane: LaneKind::OnCommit.of(block.header.epoch),
+                group: ShareGroup::Whole,
             };
             let points = vec![None; envelopes.len()];
-            actions.push(Action::Work(Work::Bundle {
+            let groups = vec![BundleJob {
                 context,
                 envelopes,
                 points,
-            }));
+            }];
+            actions.push(Action::Work(Work::Bundle { context, groups }));
         }
     }
 }

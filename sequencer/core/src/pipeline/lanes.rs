@@ -29,6 +29,7 @@ impl Sequencer {
                 block,
                 height,
                 lane,
+                group: ShareGroup::Whole,
             };
             self.start_lane(context, envelopes, now, actions);
             lanes.push(lane);
@@ -57,19 +58,25 @@ impl Sequencer {
         actions: &mut Vec<Action>,
     ) {
         let (height, lane) = (context.height, context.lane);
-        self.openings.start(context, envelopes, now);
+        let Some(committee) = self.epochs.of(lane.key).cloned() else {
+            return;
+        };
+        self.openings.start(context, envelopes, committee, now);
         if height <= self.recovered_to {
             actions.push(Action::Fetch(Fetch::Openings { height, lane }));
         } else {
-            self.release(height, lane, actions);
+            self.release(now, height, lane, actions);
         }
     }
 
     /// Makes our shares; the block is committed, so they may leave.
-    pub(super) fn release(&mut self, height: Height, lane: ShareLane, actions: &mut Vec<Action>) {
-        let Some(envelopes) = self.openings.envelopes((height, lane)) else {
-            return;
-        };
+    pub(super) fn release(
+        &mut self,
+        now: u64,
+        height: Height,
+        lane: ShareLane,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(block) = self.queue.iter().find(|p| p.block.header.height == height) else {
             return;
         };
@@ -77,64 +84,116 @@ impl Sequencer {
             block: block.id,
             height,
             lane,
+            group: ShareGroup::Whole,
         };
-        let envelopes = envelopes.to_vec();
-        let points = envelopes
-            .iter()
-            .map(|e| self.points.remove(&e.id()))
-            .collect();
-        actions.push(Action::Work(Work::Bundle {
+        let groups = self.openings.groups((height, lane));
+        let job = |(context, envelopes): (_, Vec<Arc<EnvelopeHeader>>)| BundleJob {
             context,
+            points: envelopes
+                .iter()
+                .map(|e| self.points.remove(&e.id()))
+                .collect(),
             envelopes,
-            points,
-        }));
+        };
+        let groups: Vec<BundleJob> = groups.into_iter().map(job).collect();
+        if groups.is_empty() {
+            return;
+        }
+        actions.push(Action::Work(Work::Bundle { context, groups }));
         // The others have opened an old block long ago and send their shares no more; waiting for
         // the repetition would cost its pause for every block that is caught up with.
         if self.committed.0 > height.0 + SHARES_COME_BLOCKS {
             actions.push(Action::Fetch(Fetch::Shares { height, lane }));
         }
-        self.attempt(height, lane, actions);
+        self.opened(now, context, actions);
+    }
+
+    pub(super) fn bundled(
+        &mut self,
+        now: u64,
+        context: ShareContext,
+        bundles: Vec<ShareBundle>,
+        actions: &mut Vec<Action>,
+    ) {
+        let key = (context.height, context.lane);
+        #[cfg(feature = "broken-rules")]
+        if !self.openings.is_started(key) {
+            let shares = bundles.into_iter().map(Message::Shares);
+            actions.extend(shares.map(Action::Broadcast));
+            return;
+        }
+        self.openings.own(key, bundles);
+        self.opened(now, context, actions);
     }
 
     pub(super) fn reopened(
         &mut self,
+        now: u64,
         height: Height,
         lane: ShareLane,
         record: OpeningRecord,
         actions: &mut Vec<Action>,
     ) {
-        let Some(envelopes) = self.openings.envelopes((height, lane)) else {
-            return;
+        let key = (height, lane);
+        let groups = self.openings.groups(key);
+        let of_groups = |bundles: &[ShareBundle]| {
+            let contexts = groups.iter().map(|(context, _)| context);
+            contexts.eq(bundles.iter().map(|bundle| &bundle.context))
         };
-        let count = envelopes.len();
-        let block = self.queue.iter().find(|p| p.block.header.height == height);
-        let Some(block) = block.filter(|_| count == record.verdicts.len()) else {
-            return self.release(height, lane, actions);
-        };
-        let context = ShareContext {
-            block: block.id,
-            height,
-            lane,
-        };
-        self.openings.own((height, lane), record.bundle);
-        let result = conclave_seal::OpenResult {
-            verdicts: Some(record.verdicts),
-            liars: Vec::new(),
-        };
-        self.openings.finish(context, result, record.evidence, 0);
+        let count: usize = groups.iter().map(|(_, envelopes)| envelopes.len()).sum();
+        if count != record.verdicts.len() || !of_groups(&record.bundles) {
+            return self.release(now, height, lane, actions);
+        }
+        self.openings.own(key, record.bundles);
+        self.openings.reopen(key, &record.verdicts, record.evidence);
     }
 
-    pub(super) fn shares(&mut self, bundle: ShareBundle, actions: &mut Vec<Action>) {
-        let (height, lane) = (bundle.height, bundle.lane);
+    pub(super) fn shares(&mut self, now: u64, bundle: ShareBundle, actions: &mut Vec<Action>) {
+        let context = bundle.context;
         self.openings.add(bundle, self.executed);
-        self.attempt(height, lane, actions);
+        self.opened(now, context, actions);
     }
 
-    pub(super) fn attempt(&mut self, height: Height, lane: ShareLane, actions: &mut Vec<Action>) {
-        if let Some(committee) = self.epochs.of(lane.key)
-            && let Some(work) = self.openings.attempt((height, lane), committee)
-        {
-            actions.push(Action::Work(work));
+    pub(super) fn claimed(
+        &mut self,
+        now: u64,
+        from: ValidatorIndex,
+        said: GroupOpenings,
+        actions: &mut Vec<Action>,
+    ) {
+        let context = said.context;
+        self.openings.claim(from, said, self.executed);
+        self.opened(now, context, actions);
+    }
+
+    /// What a lane's news make possible: further work, and something to send.
+    pub(super) fn opened(&mut self, now: u64, context: ShareContext, actions: &mut Vec<Action>) {
+        let key = (context.height, context.lane);
+        let work = self.openings.attempt(key);
+        actions.extend(work.into_iter().map(Action::Work));
+        let due = self.openings.due(key, self.config.index, now);
+        if !due.is_empty() {
+            actions.push(after_writes(due));
+        }
+        let liars = self.openings.false_doubters(key).into_iter();
+        actions.extend(liars.map(wrong_opening));
+    }
+
+    /// Names the sender of a wrong bundle under an epoch's key, to everybody if it signed a wrong
+    /// share.
+    pub(super) fn wrong_shares(key: Epoch, liar: Liar) -> Action {
+        let validator = liar.validator;
+        let evidence = liar.evidence.map(|wrong| {
+            Box::new(Misbehaviour {
+                epoch: key,
+                validator,
+                offence: Offence::WrongShares(wrong),
+            })
+        });
+        Action::Misbehaviour {
+            validator,
+            what: "shares that are unsigned, not those of this lane, or wrong",
+            evidence,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use conclave_crypto::Signatures;
+use conclave_crypto::{EdSecret, ShareProofs, ShareRow, Signatures};
 use conclave_market::{ContentSource, OrderedTransaction, ProofRejected, Verifier};
 use conclave_types::*;
 
@@ -96,6 +96,13 @@ impl Signatures for Quick {
     }
 }
 
+/// A share is right when it is the point itself.
+impl ShareProofs for Quick {
+    fn holds(&self, row: &ShareRow<'_>, sealed: &[Point], _: &BatchedDleq) -> bool {
+        row.shares == sealed
+    }
+}
+
 pub(crate) fn votes() -> VoteKeys {
     VoteKeys {
         chain: genesis().chain_id(),
@@ -107,6 +114,10 @@ pub(crate) fn votes() -> VoteKeys {
 impl Committees for Quick {
     fn signatures(&self, _: &EpochSetup) -> Arc<dyn Signatures> {
         Arc::new(Self(self.0))
+    }
+
+    fn shares(&self, _: &EpochSetup) -> Option<Arc<dyn ShareProofs>> {
+        Some(Arc::new(Self(self.0)))
     }
 
     fn is_possessed(&self, info: &ValidatorInfo) -> bool {
@@ -161,13 +172,18 @@ pub(crate) struct World {
     streams: BTreeMap<RollupId, Digest>,
 }
 
+/// A validator's transport key.
+pub(crate) fn transport(validator: u16) -> EdSecret {
+    EdSecret::from_seed(&[validator as u8; 32])
+}
+
 pub(crate) fn genesis() -> Genesis {
     let validators = (0..4).map(|n| ValidatorInfo {
         name: format!("v{n}"),
         weight: 1,
         bls_key: BlsPublicKey([n; 96]),
         bls_possession: BlsSignature([n; 48]),
-        transport_key: TransportKey([n; 32]),
+        transport_key: transport(n.into()).transport_key(),
         account: account(100 + n),
         address: String::new(),
         api: String::new(),

@@ -1,6 +1,6 @@
 //! A validator that signs a contradiction loses its bond, once, and no money is lost.
 
-use conclave_crypto::Signatures;
+use conclave_crypto::{Signatures, bundle_message, share_list, wrong_shares};
 use conclave_types::*;
 
 use super::harness::*;
@@ -67,7 +67,7 @@ fn a_double_vote_forfeits_the_bond_once() {
 fn two_reports_in_one_block_pay_the_first() {
     let mut world = World::new();
     let evidence = double(VoteKind::Commit, GUILTY);
-    let sent = [7, 8].map(|by| world.op(by, SystemOp::ReportMisbehaviour(evidence)));
+    let sent = [7, 8].map(|by| world.op(by, SystemOp::ReportMisbehaviour(evidence.clone())));
     let executed = world.block(sent.to_vec());
     let refused = Outcome::Failed(OpError::BondForfeited);
     assert_eq!(executed.outcomes, [Outcome::Done, refused]);
@@ -81,11 +81,11 @@ fn what_proves_nothing_changes_nothing() {
     let honest = double(VoteKind::Prepare, GUILTY);
     let framed = Misbehaviour {
         validator: ValidatorIndex(1),
-        ..honest
+        ..honest.clone()
     };
     let stranger = Misbehaviour {
         validator: ValidatorIndex(4),
-        ..honest
+        ..honest.clone()
     };
     let one = ballot(VoteKind::Prepare, 9, 1, GUILTY);
     let twice = Misbehaviour {
@@ -102,6 +102,56 @@ fn what_proves_nothing_changes_nothing() {
     }
     let bonds = world.ledger.totals().bonds;
     assert_eq!(bonds, entries.bonds);
+}
+
+/// Evidence from a bundle of `signer` over two envelopes; a right share is the point itself here.
+fn shares(signer: ValidatorIndex, second: Point) -> Misbehaviour {
+    let sealed = [Point([1; 32]), Point([2; 32])];
+    let proof = BatchedDleq {
+        challenge: Scalar([0; 32]),
+        response: Scalar([0; 32]),
+    };
+    let mut bundle = ShareBundle {
+        context: ShareContext {
+            block: BlockId(Digest([3; 32])),
+            height: Height(5),
+            lane: LaneKind::OnCommit.of(Epoch(0)),
+            group: ShareGroup::Whole,
+        },
+        signer,
+        lists: vec![share_list(&sealed)],
+        shares: vec![vec![sealed[0], second]],
+        proofs: vec![vec![proof]],
+        signature: EdSignature([0; 64]),
+    };
+    let message = bundle_message(genesis().chain_id(), &bundle);
+    bundle.signature = transport(signer.0).sign(&message);
+    let wrong = wrong_shares(&bundle, (0, 0), &sealed).expect("such a row");
+    Misbehaviour {
+        epoch: Epoch(0),
+        validator: signer,
+        offence: Offence::WrongShares(Box::new(wrong)),
+    }
+}
+
+#[test]
+fn a_signed_wrong_share_forfeits_the_bond_and_a_right_one_does_not() {
+    let mut world = World::new();
+    let refused = [Outcome::Failed(OpError::EvidenceInvalid)];
+    let right = shares(GUILTY, Point([2; 32]));
+    assert_eq!(report(&mut world, 5, right).outcomes, refused);
+    let guilty = shares(GUILTY, Point([9; 32]));
+    let framed = Misbehaviour {
+        validator: ValidatorIndex(1),
+        ..guilty.clone()
+    };
+    assert_eq!(report(&mut world, 5, framed).outcomes, refused);
+    let executed = report(&mut world, 5, guilty);
+    assert_eq!(executed.outcomes, [Outcome::Done]);
+    let bond = world.ledger.validator_bond(GUILTY).expect("a validator");
+    assert_eq!(bond.forfeited, Some(executed.height));
+    let other = world.ledger.validator_bond(ValidatorIndex(1));
+    assert_eq!(other.expect("a validator").forfeited, None);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use conclave_crypto::{BlsCommittee, BlsSecret, EdSecret, Signatures, merkle};
 use conclave_sdk::api::{BlockView, DeliveredEnvelope, DeliveryView};
 use conclave_seal::{
-    Ceremony, KeyGeneration, KeyShares, SealScheme, ShareContext, Tdh2, Verdict, bucket_for, seal,
+    Ceremony, KeyGeneration, KeyShares, SealScheme, Tdh2, Verdict, bucket_for, seal,
 };
 use conclave_types::*;
 use rand_core::OsRng;
@@ -234,6 +234,7 @@ impl Chain {
             block: block.id(),
             height: block.header.height,
             lane: LaneKind::OnCommit.of(Epoch(0)),
+            group: ShareGroup::Whole,
         };
         let bundles: Vec<_> = self.schemes[..3]
             .iter()
