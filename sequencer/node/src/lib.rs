@@ -40,7 +40,7 @@ mod timeline;
 pub mod transport;
 mod workers;
 
-pub use epochs::{EngineFactory, IN_DOUBT, Resumed, SetupOf, Stored, Succession, resume};
+pub use epochs::{EngineFactory, IN_DOUBT, Resumed, SetupOf, StoredAgreement, Succession, resume};
 pub use handle::NodeHandle;
 pub use node::{Node, NodeConfig, NodeError, NodeKeys};
 pub use records::{BlockRecord, RECORD_BYTES_MAX, SnapshotManifest, SnapshotRecord};

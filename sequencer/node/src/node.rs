@@ -471,6 +471,7 @@ fn core(
         );
     };
     let (chain, epoch) = (genesis.chain_id(), resumed.setup.epoch);
+    let committee = Committee::of_epoch(&resumed.setup).map_err(|error| error.to_string())?;
     let make = engines(genesis, shell.own, bls);
     let setup_of: SetupOf = Box::new(|ledger: &Ledger, epoch| ledger.epoch_setup(epoch).cloned());
     let succession = Succession::new(make, setup_of, &resumed);
@@ -479,7 +480,7 @@ fn core(
         chain,
         epoch,
         index: shell.own,
-        committee: shell.newest_keys().committee.clone(),
+        committee,
         order_deadline_blocks: genesis.consensus.order_deadline_blocks,
         sign: Box::new(move |message| transport_key.sign(message)),
     };
