@@ -202,7 +202,7 @@ fn the_same_seed_gives_the_same_history() {
 #[cfg(feature = "broken-rules")]
 #[test]
 fn networks_that_extend_last_blocks_are_noticed() {
-    let noticed = |seed| {
+    let noticed = |seed: u64| {
         let options = Options {
             drop_percent: 10 + seed % 40,
             delay_ms: 40 << (seed % 4),
