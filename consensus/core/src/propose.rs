@@ -49,10 +49,11 @@ impl Engine {
             return;
         };
         if self.ends_epoch(&justify.block) {
-            return match (due, self.blocks.get(&justify.block).cloned()) {
-                (true, Some(last)) => self.propose_again(&last, justify, timeout),
-                _ => {}
-            };
+            let last = self.blocks.get(&justify.block).cloned();
+            if let Some(last) = last.filter(|_| due) {
+                self.propose_again(&last, justify, timeout);
+            }
+            return;
         }
         let Some(parent_time) = self.blocks.time(&justify.block) else {
             return;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod chain;
+mod epochs;
 mod follow;
 mod nodes;
 mod outcomes;

@@ -24,7 +24,9 @@ pub(crate) struct Committees {
 
 struct Known {
     newest: Epoch,
-    /// Of some later epochs than the first.
+    /// The newest that the store has.
+    stored: Epoch,
+    /// Of some later epochs than the first: of those that the store has not, all.
     keys: BTreeMap<Epoch, Arc<EpochKeys>>,
 }
 
@@ -36,6 +38,7 @@ impl Committees {
             first: Arc::new(first),
             known: Mutex::new(Known {
                 newest,
+                stored: newest,
                 keys: BTreeMap::new(),
             }),
         }
@@ -63,13 +66,25 @@ impl Committees {
         known.newest = known.newest.max(epoch);
         known.keys.insert(epoch, Arc::clone(&keys));
         while known.keys.len() > EPOCHS_KEPT {
-            // Whatever is not asked for now: the oldest, or the newest while old ones are looked up.
-            match known.keys.keys().next().copied() {
-                Some(oldest) if oldest < epoch => known.keys.remove(&oldest),
-                _ => known.keys.pop_last().map(|(_, keys)| keys),
+            let stored = known.stored;
+            let spare = known
+                .keys
+                .keys()
+                .find(|kept| **kept < stored && **kept != epoch);
+            let Some(spare) = spare.copied() else {
+                break;
             };
+            known.keys.remove(&spare);
         }
         Ok(keys)
+    }
+
+    /// Takes in an epoch that has begun here: it will be in the store.
+    pub(crate) fn began(&self, change: &EpochChange) -> Result<(), EpochError> {
+        self.learn(change)?;
+        let mut known = lock(&self.known);
+        known.stored = known.stored.max(change.setup.epoch);
+        Ok(())
     }
 }
 

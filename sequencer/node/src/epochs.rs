@@ -9,6 +9,9 @@
 //! kept, since validators do not pass the boundary in the same moment, and whoever goes on hearing them
 //! asks for blocks. Neither is a fault of the sender.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -21,9 +24,12 @@ use conclave_types::{
     ValidatorIndex, View,
 };
 
-/// Messages of the next epoch kept of one peer, the newest: a proposal and what a validator sends about
-/// it. Whatever is lost is repeated, or the view is.
+/// Messages of the next epoch kept of one peer besides a proposal, the newest. Whatever is lost is
+/// repeated, or the view is.
 const EARLY_MESSAGES: usize = 4;
+/// Peers of which a proposal of the next epoch is kept: few may lead its first views, and a proposal
+/// may be large.
+const EARLY_PROPOSALS: usize = 8;
 /// Ranges of final blocks of later epochs that wait for the epochs before them: as many as are fetched
 /// at a time.
 const EARLY_RANGES: usize = 8;
@@ -51,6 +57,7 @@ pub struct Succession {
     /// The stored state of a later epoch than the engine's, in a node that joined with the blocks of an
     /// earlier one: it is not to be overwritten before its epoch begins here.
     held: Option<SafetyState>,
+    proposals: BTreeMap<ValidatorIndex, Message>,
     early: BTreeMap<ValidatorIndex, VecDeque<Message>>,
     ranges: VecDeque<Input>,
     ask_at: Option<u64>,
@@ -66,6 +73,7 @@ impl Succession {
             setup_of,
             before: resumed.before.clone(),
             held: resumed.held.clone(),
+            proposals: BTreeMap::new(),
             early: BTreeMap::new(),
             ranges: VecDeque::new(),
             ask_at: None,
@@ -111,6 +119,13 @@ impl Succession {
 
     /// Keeps a message of the next epoch for when that begins here.
     pub(crate) fn keep(&mut self, from: ValidatorIndex, message: Message) {
+        if matches!(message, Message::Proposal(_)) {
+            let known = self.proposals.contains_key(&from);
+            if known || self.proposals.len() < EARLY_PROPOSALS {
+                self.proposals.insert(from, message);
+            }
+            return;
+        }
         let kept = self.early.entry(from).or_default();
         if kept.len() == EARLY_MESSAGES {
             kept.pop_front();
@@ -151,12 +166,15 @@ impl Succession {
     pub(crate) fn pass(&mut self, change: &EpochChange) -> Vec<Input> {
         self.before = Some(change.certificate.clone());
         self.ask_at = None;
+        let proposals = std::mem::take(&mut self.proposals).into_iter();
+        let proposals = proposals.map(|(from, message)| message.into_input(from));
         let early = std::mem::take(&mut self.early).into_iter();
-        let inputs = early.flat_map(|(from, kept)| {
+        let early = early.flat_map(|(from, kept)| {
             let inputs = kept.into_iter();
             inputs.map(move |message| message.into_input(from))
         });
-        // Those of still later epochs are kept again.
+        // Ranges of still later epochs are kept again.
+        let inputs = proposals.chain(early);
         inputs.chain(self.ranges.drain(..)).collect()
     }
 }
@@ -213,7 +231,7 @@ pub fn replayed(
 }
 
 /// What is stored of agreement.
-pub struct Stored {
+pub struct StoredAgreement {
     /// The hand-overs, ascending from that to epoch 1.
     pub changes: Vec<EpochChange>,
     pub safety: SafetyState,
@@ -226,8 +244,8 @@ pub struct Stored {
 }
 
 /// Puts together what an engine starts from. `first` is the genesis' setup with where it begins.
-pub fn resume(first: (EpochSetup, Origin), stored: Stored) -> Result<Resumed, String> {
-    let Stored {
+pub fn resume(first: (EpochSetup, Origin), stored: StoredAgreement) -> Result<Resumed, String> {
+    let StoredAgreement {
         changes,
         safety,
         committed,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use conclave_crypto::{Committee, InconsistentBatch};
+use conclave_crypto::InconsistentBatch;
 use conclave_ledger::Ledger;
 use conclave_sdk::api::{
     DeliveredEnvelope, DeliveryView, EnvelopeStage, EnvelopeView, EventView, ProofView, StatusView,
@@ -412,8 +412,10 @@ impl Backend for NodeHandle {
         if self.shell.joining.load(Ordering::Acquire) {
             return Err("asking the other validators where to begin".into());
         }
-        let committee = Committee::from_genesis(&self.shell.genesis).map_err(|e| e.to_string())?;
-        if !committee.has_quorum(&self.connected()) {
+        let committee = &self.shell.newest_keys().committee;
+        let connected = self.connected();
+        let weight: u16 = connected.iter().map(|peer| committee.weight(peer)).sum();
+        if weight < committee.threshold.quorum() {
             return Err("not connected to a quorum of the committee".into());
         }
         let progress = *self.shell.progress.borrow();

@@ -119,7 +119,7 @@ fn agreement(
         headers.push(record.block.header);
         certificate = Some(record.certificate);
     }
-    let stored = epochs::Stored {
+    let stored = epochs::StoredAgreement {
         changes,
         safety,
         committed: headers,

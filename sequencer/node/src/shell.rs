@@ -138,7 +138,7 @@ impl Shell {
             Effect::EpochBegan(change) => {
                 let (epoch, height) = (change.setup.epoch.0, change.last.height.0);
                 tracing::info!(epoch, height, "the next epoch has begun");
-                if let Err(error) = self.committees.learn(&change) {
+                if let Err(error) = self.committees.began(&change) {
                     self.stop(error.to_string());
                 }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use conclave_consensus::{self as agreement, ANCESTRY_BLOCKS, SafetyState};
 use conclave_crypto::Shard;
 use conclave_ledger::Ledger;
-use conclave_node::{Record, Resumed, Stored, resume};
+use conclave_node::{Record, Resumed, StoredAgreement, resume};
 use conclave_sequencer::{
     self as sequencing, DeliveryRecord, Dispersal, LedgerReference, OpeningRecord, ROOTS_KEPT,
 };
@@ -172,7 +172,7 @@ impl Disk {
         let mut headers: Vec<_> = newest.map(|(block, _)| block.header.clone()).collect();
         headers.reverse();
         let certified = self.blocks.get(&committed);
-        let stored = Stored {
+        let stored = StoredAgreement {
             changes: self.changes.values().cloned().collect(),
             safety: self
                 .safety

@@ -155,23 +155,23 @@ fn the_first_block_of_an_epoch_extends_the_last_of_the_one_before() {
     // A child of the last block in its own epoch.
     let same_epoch = BlockHeader {
         epoch: Epoch(0),
-        ..first.clone()
+        ..first
     };
     assert!(!chained(&last, &same_epoch));
     let same_view = BlockHeader {
         parent_view: last.view,
-        ..first.clone()
+        ..first
     };
     assert!(!chained(&last, &same_view));
     let skipped = BlockHeader {
         epoch: Epoch(2),
-        ..first.clone()
+        ..first
     };
     assert!(!chained(&last, &skipped));
     // Another epoch after a block that is not the last.
     let parent = BlockHeader {
         next_epoch: None,
-        ..last.clone()
+        ..last
     };
     assert!(!chained(&parent, &first));
     assert!(!chained(

@@ -403,7 +403,7 @@ impl Chain {
         }
     }
 
-    fn block(&self, batches: Vec<BatchRef>) -> Block {
+    pub(super) fn block(&self, batches: Vec<BatchRef>) -> Block {
         let chain = self.genesis.chain_id();
         let (parent, height, time, parent_view) = match self.tip.as_ref().map(|tip| &tip.header) {
             Some(tip) => (tip.id(), tip.height.next(), tip.time.0 + 1, tip.view),
@@ -426,7 +426,8 @@ impl Chain {
         Block { header, batches }
     }
 
-    pub(super) fn certify(&self, block: &Block) -> BlockView {
+    /// By three of the four.
+    pub(super) fn certificate(&self, block: &Block) -> CommitCertificate {
         let header = &block.header;
         let message = VoteKind::Commit.message(
             header.chain,
@@ -435,18 +436,23 @@ impl Chain {
             header.height,
             block.id(),
         );
-        let certificate = CommitCertificate {
+        CommitCertificate {
             epoch: header.epoch,
             view: header.view,
             height: header.height,
             block: block.id(),
             aggregate: self.aggregate(message),
-        };
+        }
+    }
+
+    pub(super) fn certify(&self, block: &Block) -> BlockView {
+        let header = &block.header;
+        let certificate = self.certificate(block);
         BlockView {
             id: block.id().to_string(),
             height: header.height.0,
             view: header.view.0,
-            epoch: 0,
+            epoch: header.epoch.0,
             parent: header.parent.to_string(),
             proposer: header.proposer.0,
             time_ms: header.time.0,

@@ -70,8 +70,10 @@ pub enum VerifyError {
     /// The hand-over to an epoch does not verify, or an epoch is not known yet.
     #[error(transparent)]
     Epoch(#[from] EpochError),
-    /// The hand-over to an epoch does not decode.
-    #[error("[CV-SDK-053] the hand-over to epoch {epoch} is malformed; ask another node")]
+    /// The hand-over to an epoch does not decode, or is another one's.
+    #[error(
+        "[CV-SDK-053] the hand-over to epoch {epoch} is malformed or another one's; ask another node"
+    )]
     HandOver { epoch: u64 },
     /// A certificate proves nothing.
     #[error("height {height}: {source}")]
