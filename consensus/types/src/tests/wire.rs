@@ -241,15 +241,19 @@ fn key_generations_and_epochs_are_pinned() {
     };
     let head = 4 + 8 + 4 + 2 + 4;
     let channel = post(KeyGenerationMessage::Channel(offer));
-    pinned(&channel, head + 96, "CHANNEL");
+    pinned(&channel, head + 96, "0da288ad70dd9f33");
     let deal = post(KeyGenerationMessage::Deal(dealing));
-    pinned(&deal, head + 8 + 96 + 64 + 8 + 8 + 48 + 8, "DEAL");
+    pinned(
+        &deal,
+        head + 8 + 96 + 64 + 8 + 8 + 48 + 8,
+        "6210febb73103a2b",
+    );
     let dealers = signers();
     let acknowledge = post(KeyGenerationMessage::Acknowledge { dealers });
-    pinned(&acknowledge, head + 32, "ACK");
+    pinned(&acknowledge, head + 32, "866d3758777e8b41");
     let shares = vec![revealed];
     let reveal = post(KeyGenerationMessage::Reveal { shares });
-    pinned(&reveal, head + 8 + 2 + 8 + 32, "REVEAL");
+    pinned(&reveal, head + 8 + 2 + 8 + 32, "abbfa42ac7604482");
     let setup = EpochSetup {
         epoch: Epoch(1),
         validators: Vec::new(),
@@ -259,7 +263,7 @@ fn key_generations_and_epochs_are_pinned() {
             transcript: digest(9),
         },
     };
-    pinned(&setup, 8 + 8 + 32 + 8 + 128 + 32, "SETUP");
+    pinned(&setup, 8 + 8 + 32 + 8 + 128 + 32, "9fcf25f20333d755");
     let record = EpochRecord {
         setup: setup.digest(),
         ready: Height(7),
@@ -267,7 +271,7 @@ fn key_generations_and_epochs_are_pinned() {
         last: None,
         ended: None,
     };
-    pinned(&record, 32 + 8 + 9 + 1 + 1, "RECORD");
+    pinned(&record, 32 + 8 + 9 + 1 + 1, "b262ecbbcff2d5f0");
 }
 
 fn share_context() -> ShareContext {

@@ -79,7 +79,7 @@ fn chain(seed: u64, restore: bool) -> (Vec<Digest>, World) {
 #[test]
 fn random_committees_are_bonded_and_replay_from_any_snapshot() {
     let mut seen = std::collections::BTreeSet::new();
-    let mut largest = 0;
+    let mut largest: u16 = 0;
     for seed in 0..8 {
         let (roots, world) = chain(seed, false);
         assert_eq!(roots, chain(seed, true).0, "seed {seed}");
