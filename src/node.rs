@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use conclave_node::transport::PeerConfig;
 use conclave_node::{ArchivePlace, Membership, Node, NodeConfig, NodeError, NodeKeys, ceremony};
 use conclave_sdk::Client;
@@ -59,7 +61,7 @@ pub(crate) struct Args {
 }
 
 /// A validator's configuration file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
     pub(crate) genesis: PathBuf,
@@ -115,21 +117,34 @@ impl Args {
 pub(crate) fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let settings = args.settings()?;
     let genesis = read_genesis(&settings.genesis)?;
-    shutdown.run(|stop| async move {
-        let mut stopping = std::pin::pin!(stop.requested());
-        loop {
-            let config = config(settings.clone(), genesis.clone()).await?;
-            let node = Node::start(config)
-                .await
-                .context("the node did not start")?;
-            println!("serving the HTTP API at http://{}", node.api_address());
-            match node.run(stopping.as_mut()).await {
-                // It was away for longer than the others keep blocks.
-                Err(error @ NodeError::Behind { .. }) => tracing::warn!(%error, "starting again"),
-                ended => return ended.context("the node stopped"),
-            }
+    let ended = shutdown.run(|stop| async move {
+        let config = config(settings, genesis).await?;
+        let node = Node::start(config)
+            .await
+            .context("the node did not start")?;
+        println!("serving the HTTP API at http://{}", node.api_address());
+        match node.run(stop.requested()).await {
+            // It was away for longer than the others keep blocks.
+            Err(error @ NodeError::Behind { .. }) => Ok(Some(error)),
+            ended => ended.map(|()| None).context("the node stopped"),
         }
-    })
+    })?;
+    match ended {
+        Some(behind) => Err(start_again(&behind)),
+        None => Ok(()),
+    }
+}
+
+/// Begins this program anew in the same process, so that supervisors need not know; returns only if
+/// that fails.
+fn start_again(behind: &NodeError) -> anyhow::Error {
+    tracing::warn!(%behind, "starting again");
+    let failed = std::env::current_exe().map(|program| {
+        let arguments = std::env::args_os().skip(1);
+        Command::new(program).args(arguments).exec()
+    });
+    let error = failed.unwrap_or_else(|error| error);
+    anyhow!(error).context("[CV-CLI-025] the node cannot start itself again; start it")
 }
 
 /// What the node starts with: settings, and the keys that they point to.

@@ -58,7 +58,8 @@ pub use archive::{ArchiveError, ArchivePlace};
 #[cfg(feature = "conduct")]
 pub use conduct::Bend;
 pub use epochs::{
-    EngineFactory, IN_DOUBT, Resumed, SetupOf, StoredAgreement, Succession, replayed, resume, serving,
+    EngineFactory, IN_DOUBT, Resumed, SetupOf, StoredAgreement, Succession, replayed, resume,
+    serving,
 };
 pub use handle::NodeHandle;
 pub use keyring::Keyring;
