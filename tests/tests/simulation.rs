@@ -3,13 +3,17 @@
 use conclave_tests::{Branch, Coverage, Options, REAL_EVERY, run};
 
 /// Too rare for so few seeds; `simulate --coverage` on five hundred demands them. Real payments are
-/// in one seed of two hundred.
-const RARE: [Branch; 5] = [
+/// in one seed of two hundred, and openers that fail need a committee of nineteen, one in sixty.
+const RARE: [Branch; 9] = [
     Branch::DoubleCommit,
     Branch::NotLeader,
     Branch::PaymentApplied,
     Branch::PaymentRefused,
     Branch::PaymentExcluded,
+    Branch::OpeningsRefused,
+    Branch::OpeningsDoubted,
+    Branch::OpenerReplaced,
+    Branch::OpenersPassed,
 ];
 
 #[test]

@@ -123,11 +123,24 @@ pub fn run_censored(options: Options) -> Outcome {
 /// What a seed draws.
 fn plan_of(options: &Options) -> Plan {
     let seed = options.seed;
-    let mut plan = swarm::draw(&mut ChaCha20Rng::seed_from_u64(seed), options.validators);
+    let mut random = ChaCha20Rng::seed_from_u64(seed);
+    let nodes = options.validators.unwrap_or_else(|| drawn_size(seed));
+    let mut plan = swarm::draw(&mut random, nodes);
     if seed.is_multiple_of(REAL_EVERY) {
         plan.for_real_proofs();
     }
     plan
+}
+
+/// From a stream of its own, so that all else is drawn as in a committee of another size. Real keys
+/// of many would take minutes.
+fn drawn_size(seed: u64) -> usize {
+    let mut random = ChaCha20Rng::seed_from_u64(seed);
+    random.set_stream(7);
+    match seed.is_multiple_of(REAL_EVERY) {
+        true => swarm::SMALL,
+        false => swarm::size(&mut random),
+    }
 }
 
 fn run_plan(options: Options, plan: Plan) -> Outcome {

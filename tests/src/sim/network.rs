@@ -77,7 +77,7 @@ impl World {
         let event = SimEvent::Node {
             node,
             incarnation,
-            event,
+            event: Box::new(event),
         };
         self.schedule(at_us, event);
     }

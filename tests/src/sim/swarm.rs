@@ -10,9 +10,9 @@ use super::plan::{Conduct, Crash, Liar, MS, Partition, Plan, SECOND, Submission}
 use crate::byzantine::Lie;
 
 /// Of most committees. Two of four would be more than f, so one lies at most.
-const NODES: usize = 4;
+pub(crate) const SMALL: usize = 4;
 /// Of one committee in [`LARGE_EVERY`]: enough for votes through collectors and for openers.
-const NODES_LARGE: usize = 19;
+const LARGE: usize = 19;
 /// A large committee costs as much time as twenty small ones.
 const LARGE_EVERY: u32 = 60;
 /// A fault of a seed is on as often as this.
@@ -20,13 +20,16 @@ const ON: f64 = 0.4;
 /// The most that honest clocks are apart, under the bound that proposals' times may be ahead.
 const CLOCKS_APART_MS: u64 = 100;
 
+/// How many members a seed's committee has.
+pub(crate) fn size(random: &mut ChaCha20Rng) -> usize {
+    match random.gen_ratio(1, LARGE_EVERY) {
+        true => LARGE,
+        false => SMALL,
+    }
+}
+
 /// The plan of a seed.
-pub(crate) fn draw(random: &mut ChaCha20Rng, validators: Option<usize>) -> Plan {
-    let drawn = match random.gen_ratio(1, LARGE_EVERY) {
-        true => NODES_LARGE,
-        false => NODES,
-    };
-    let nodes = validators.unwrap_or(drawn);
+pub(crate) fn draw(random: &mut ChaCha20Rng, nodes: usize) -> Plan {
     let large = nodes > limits::SHARES_TO_ALL_VALIDATORS_MAX;
     let heal_us = random.gen_range(3..if large { 5 } else { 9 }) * SECOND;
     let long_delays = random.gen_bool(ON);

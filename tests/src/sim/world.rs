@@ -36,7 +36,7 @@ pub(super) enum SimEvent {
     Node {
         node: usize,
         incarnation: u32,
-        event: Event,
+        event: Box<Event>,
     },
     DiskDone {
         node: usize,
@@ -305,7 +305,7 @@ impl World {
                 node,
                 incarnation,
                 event,
-            } => self.give(node, incarnation, event),
+            } => self.give(node, incarnation, *event),
             SimEvent::DiskDone { node, incarnation } => self.disk_done(node, incarnation),
             SimEvent::Tick { node, incarnation } => {
                 let now_ms = self.clock_ms(node);
