@@ -82,6 +82,6 @@ fn liar(genesis: &Genesis, keys: &KeyDir, lies: (&[Lie], u64)) -> anyhow::Result
     let keys = (signatures, keys.transport()?);
     let liar = Liar::new(genesis.chain_id(), committee, keys, lies);
     liar.ok_or_else(|| {
-        anyhow!("[CV-CLI-139] the transport key is in no committee of this genesis; point --keys at a validator's")
+        anyhow!("[CV-CLI-147] the transport key is in no committee of this genesis; point --keys at a validator's")
     })
 }

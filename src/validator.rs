@@ -128,7 +128,7 @@ fn register(args: &Args, account: AccountId) -> anyhow::Result<SystemOp> {
     let info: ValidatorInfo = read_toml(&path)?;
     if info.account != account {
         bail!(
-            "[CV-CLI-100] {} names the account {}, but the key is of {account}; use the key of that account",
+            "[CV-CLI-143] {} names the account {}, but the key is of {account}; use the key of that account",
             path.display(),
             info.account
         );
@@ -161,7 +161,7 @@ fn change(validator: ValidatorIndex, update: &Update) -> anyhow::Result<SystemOp
         change = change.api(api);
     }
     if change.is_empty() {
-        bail!("[CV-CLI-101] nothing to change; name what changes, as in --weight 2");
+        bail!("[CV-CLI-144] nothing to change; name what changes, as in --weight 2");
     }
     Ok(change.operation())
 }
@@ -189,10 +189,10 @@ async fn find(
     match (own.next(), own.next()) {
         (Some(only), None) => Ok(only),
         (None, _) => bail!(
-            "[CV-CLI-102] the account {account} has no such validator; register it, or use its operator's key"
+            "[CV-CLI-145] the account {account} has no such validator; register it, or use its operator's key"
         ),
         (Some(_), Some(_)) => {
-            bail!("[CV-CLI-103] the account {account} has several validators; name one with --slot")
+            bail!("[CV-CLI-146] the account {account} has several validators; name one with --slot")
         }
     }
 }

@@ -22,8 +22,6 @@ const FORMS: &[fn(&str) -> bool] = &[
     json::<api::EnvelopeView>,
     json::<api::FeeQuote>,
     json::<api::CommitteeView>,
-    json::<api::ValidatorsView>,
-    json::<api::EpochView>,
     status,
     json::<api::BlockView>,
     json::<api::ContentsView>,
@@ -55,6 +53,8 @@ const FORMS: &[fn(&str) -> bool] = &[
     id::<Height>,
     id::<RollupId>,
     id::<AuctionId>,
+    json::<api::ValidatorsView>,
+    json::<api::EpochView>,
 ];
 
 /// Reads the rest as the form that the first byte names.

@@ -24,6 +24,9 @@ use crate::files::{KeyDir, read_ed, read_toml, write_toml};
 use crate::genesis::{self, Draft};
 use crate::{keygen, node};
 
+/// A minute or two under load, so that whoever watches sees the committee make itself a new key.
+const EPOCH_BLOCKS: u64 = 1_000;
+
 /// The devnet's name in its genesis.
 const NAME: &str = "conclave devnet";
 /// What operators, provers and the newcomer's account start with.
@@ -71,7 +74,10 @@ pub(crate) async fn create(
     let draft = Draft {
         name: NAME.into(),
         time: genesis::now()?,
-        consensus: ConsensusParameters::default(),
+        consensus: ConsensusParameters {
+            epoch_blocks: EPOCH_BLOCKS,
+            ..ConsensusParameters::default()
+        },
         fees: FeeParameters::default(),
         market: MarketParameters::default(),
         validators,

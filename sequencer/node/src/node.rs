@@ -489,7 +489,7 @@ fn core(
     } = recovered
     else {
         return Err(
-            "[CV-NODE-009] joining ended without a safety state; see the log and start again"
+            "[CV-NODE-047] joining ended without a safety state; see the log and start again"
                 .into(),
         );
     };

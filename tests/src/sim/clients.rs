@@ -17,6 +17,8 @@ pub(crate) const UNPROVEN: RollupId = RollupId(3);
 /// Somebody with a key, money and a counter.
 pub(crate) struct Payer {
     pub(crate) key: EdSecret,
+    /// Whose key it seals to.
+    pub(crate) epoch: Epoch,
     sequence: u64,
 }
 
@@ -26,6 +28,7 @@ impl Payer {
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         Self {
             key: EdSecret::from_seed(&bytes),
+            epoch: Epoch(0),
             sequence: 0,
         }
     }
@@ -38,7 +41,7 @@ impl Payer {
         self.sequence += 1;
         EnvelopeCore {
             chain,
-            epoch: Epoch(0),
+            epoch: self.epoch,
             rollup,
             payer: self.account(),
             sequence: Sequence(self.sequence),

@@ -80,6 +80,7 @@ impl Keys {
                 index,
                 signatures: Arc::new(ModelSignatures::new(seed, index)),
                 seal: Arc::new(ModelSeal::new(seed, Some(index), committee.clone())),
+                model_seed: seed,
                 verifier: verifier.clone(),
                 receipts: receipts_seed(seed, usize::from(index.0)),
             });
@@ -97,6 +98,7 @@ impl Keys {
                 index,
                 signatures,
                 seal,
+                model_seed: seed,
                 verifier: verifier.clone(),
                 receipts,
             }

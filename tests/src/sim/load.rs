@@ -44,6 +44,7 @@ impl World {
             .map(|up| (up.ledger.clone(), up.contents.clone()));
         if let Some((ledger, contents)) = seen {
             self.proofs.observe(&ledger, contents.as_ref());
+            self.payers[payer].epoch = ledger.epoch();
         }
         let envelope = self.payers[payer].transactions(
             self.chain,
@@ -67,6 +68,10 @@ impl World {
         };
         let (ledger, contents) = (newest.ledger.clone(), newest.contents.clone());
         let mut wanted = Vec::new();
+        self.operator.epoch = ledger.epoch();
+        for prover in &mut self.provers {
+            prover.payer.epoch = ledger.epoch();
+        }
         for rollup in [PROVEN[0], PROVEN[1], UNPROVEN] {
             let height = ledger.height();
             let registered = ledger.rollup(rollup);

@@ -7,14 +7,17 @@ use conclave_consensus::{Engine, EngineConfig};
 use conclave_crypto::{Coder, Committee, EdSecret, Signatures};
 use conclave_ledger::{Ledger, VoteKeys};
 use conclave_market::{ContentSource, OrderedTransaction, Verifier};
-use conclave_node::{Effect, EngineFactory, Operator, Record, Replica, Succession};
-use conclave_seal::SealScheme;
+use conclave_node::{Effect, EngineFactory, Keyring, Operator, Record, Replica, Succession};
+use conclave_seal::{Participant, SealScheme};
 use conclave_sequencer::{self as sequencing, DeliveryRecord, Sequencer, Tools};
-use conclave_types::{Genesis, Height, Range, RollupId, ValidatorIndex};
+use conclave_types::{
+    Epoch, EpochSetup, Genesis, Height, KeyGenerationPhase, KeyGenerationPost, Range, RollupId,
+    SystemOp, ValidatorIndex,
+};
 
 use super::disk::Disk;
 use crate::byzantine::Byzantine;
-use crate::model::SameKeys;
+use crate::model::{ModelSeal, SameKeys};
 
 /// The opened transactions of a node, for verifying proofs.
 #[derive(Default)]
@@ -59,7 +62,10 @@ impl ContentSource for Contents {
 pub(crate) struct Identity {
     pub(crate) index: ValidatorIndex,
     pub(crate) signatures: Arc<dyn Signatures>,
+    /// Of the first epoch.
     pub(crate) seal: Arc<dyn SealScheme>,
+    /// What models of later epochs' keys, and the parts in their generation, are made from.
+    pub(crate) model_seed: u64,
     pub(crate) verifier: Arc<dyn Verifier + Send + Sync>,
     pub(crate) receipts: [u8; 32],
 }
@@ -88,6 +94,8 @@ pub(crate) struct Up {
     pub(crate) writing: VecDeque<(Vec<Record>, Vec<Effect>)>,
     pub(crate) disk_free_us: u64,
     pub(crate) wake_ms: u64,
+    /// What was last said in a key generation.
+    said: Option<(Epoch, u32, KeyGenerationPhase)>,
 }
 
 impl Node {
@@ -115,8 +123,13 @@ impl Node {
         for ((rollup, height), record) in &self.disk.deliveries {
             contents.deliver(*rollup, *height, record);
         }
+        let keyring = Arc::new(Keyring::default());
+        keyring.insert(Epoch(0), self.identity.seal.clone());
+        let take_up = self.take_up(&keyring);
+        let known = recovered.changes.iter().map(|change| &change.setup);
+        known.for_each(&take_up);
         let tools = Tools {
-            seal: self.identity.seal.clone(),
+            seal: keyring.clone(),
             verifier: self.identity.verifier.clone(),
             contents: contents.clone(),
             votes: VoteKeys {
@@ -133,7 +146,11 @@ impl Node {
             },
         };
         let resumed = recovered.agreement;
-        let setup_of = Box::new(|ledger: &Ledger, epoch| ledger.epoch_setup(epoch).cloned());
+        let setup_of = Box::new(move |ledger: &Ledger, epoch| {
+            let setup = ledger.epoch_setup(epoch)?;
+            take_up(setup);
+            Some(setup.clone())
+        });
         let succession = Succession::new(self.engines(genesis), setup_of, &resumed);
         let engine = succession
             .engine(&resumed.setup, resumed.origin, resumed.recovered)
@@ -172,8 +189,47 @@ impl Node {
             writing: VecDeque::new(),
             disk_free_us: 0,
             wake_ms: u64::MAX,
+            said: None,
         });
         conclave_node::replayed(recovered.replay, &recovered.changes)
+    }
+
+    /// Puts models of later epochs' keys on the ring: what a real key opens is shown by the seeds with
+    /// real ones, and here it is who opens what and when.
+    fn take_up(&self, keyring: &Arc<Keyring>) -> impl Fn(&EpochSetup) + Send + use<> {
+        let (keyring, index) = (keyring.clone(), self.identity.index);
+        let seed = self.identity.model_seed;
+        move |setup| {
+            let committee = Committee::of_epoch(setup).expect("the ledger's own setup");
+            let model = ModelSeal::new(seed, Some(index), committee);
+            keyring.insert(setup.epoch, Arc::new(model));
+        }
+    }
+
+    /// What this member says in the key generation that its newest ledger knows of.
+    pub(crate) fn speak(&mut self) -> Option<SystemOp> {
+        let up = self.up.as_mut()?;
+        let ledger = up.ledger.clone();
+        let view = ledger.key_generation()?;
+        let (epoch, attempt) = (view.round().epoch(), view.round().attempt());
+        let board = view.board();
+        let now = (epoch, attempt, board.phase());
+        if up.said == Some(now) {
+            return None;
+        }
+        let validator = self.identity.index;
+        let mut seed = [validator.0 as u8; 32];
+        seed[..8].copy_from_slice(&self.identity.model_seed.to_le_bytes());
+        seed[8..16].copy_from_slice(&epoch.0.to_le_bytes());
+        let message = Participant::new(validator, &seed).next(&board)?;
+        up.said = Some(now);
+        let post = KeyGenerationPost {
+            epoch,
+            attempt,
+            validator,
+            message,
+        };
+        Some(SystemOp::KeyGeneration(Box::new(post)))
     }
 
     /// Makes the engine of each epoch: a slot keeps its key through all of them.

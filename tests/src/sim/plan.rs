@@ -57,6 +57,8 @@ pub(crate) enum Conduct {
 pub(crate) struct Plan {
     /// Of the committee; each has weight one.
     pub(crate) nodes: usize,
+    /// How many blocks an epoch lasts at least; 0 for one that lasts for ever.
+    pub(crate) epoch_blocks: u64,
     /// In a thousand messages.
     pub(crate) drop_permille: u32,
     pub(crate) duplicate_permille: u32,
@@ -89,6 +91,7 @@ impl Plan {
         };
         Self {
             nodes: 4,
+            epoch_blocks: 0,
             drop_permille: 0,
             duplicate_permille: 0,
             delay_us: (200, 10 * MS),

@@ -17,6 +17,8 @@ const LARGE: usize = 19;
 const LARGE_EVERY: u32 = 60;
 /// A fault of a seed is on as often as this.
 const ON: f64 = 0.4;
+/// Short epochs, of which a run sees several.
+const EPOCH_BLOCKS: std::ops::Range<u64> = 20..60;
 /// The most that honest clocks are apart, under the bound that proposals' times may be ahead.
 const CLOCKS_APART_MS: u64 = 100;
 
@@ -36,6 +38,7 @@ pub(crate) fn draw(random: &mut ChaCha20Rng, nodes: usize) -> Plan {
     let slow_disks = random.gen_bool(ON);
     let mut plan = Plan {
         nodes,
+        epoch_blocks: 0,
         drop_permille: some(random, 80),
         duplicate_permille: some(random, 60),
         delay_us: (
@@ -61,6 +64,9 @@ pub(crate) fn draw(random: &mut ChaCha20Rng, nodes: usize) -> Plan {
             _ => Conduct::Honest,
         },
     };
+    if random.gen_bool(ON) {
+        plan.epoch_blocks = random.gen_range(EPOCH_BLOCKS);
+    }
     if random.gen_bool(ON) {
         let skew = |_| random.gen_range(0..=CLOCKS_APART_MS);
         plan.ahead_ms = (0..nodes).map(skew).collect();

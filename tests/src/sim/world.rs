@@ -163,7 +163,12 @@ impl World {
             validators: keys.validators.clone(),
             sealing: keys.sealing.clone(),
             allocations: allocations.chain(reporters).collect(),
-            consensus: ConsensusParameters::default(),
+            consensus: ConsensusParameters {
+                // Real keys take a real part in their generation, which real processes show.
+                epoch_blocks: if real { 0 } else { plan.epoch_blocks },
+                keygen_phase_blocks: 10,
+                ..ConsensusParameters::default()
+            },
             fees: Default::default(),
             market: MarketParameters::default(),
         };
@@ -443,6 +448,16 @@ impl World {
                 self.trace.note(self.now_us, line);
                 if honest {
                     self.checkers.executed(node, &published)?;
+                }
+                if let Some(op) = self.nodes[node].speak() {
+                    let incarnation = self.nodes[node].incarnation;
+                    let event = Event::Operate(Box::new(op));
+                    let event = SimEvent::Node {
+                        node,
+                        incarnation,
+                        event: Box::new(event),
+                    };
+                    self.schedule(self.now_us, event);
                 }
             }
             Effect::Misbehaviour {

@@ -123,20 +123,20 @@ fn batches_and_their_certificates_are_pinned() {
 
 #[test]
 fn blocks_and_proposals_are_pinned() {
-    pinned(&block().header, 178, "879180bb94e7a2cd");
-    pinned(&block(), 178 + 8 + 402, "eaab3bff4c59c9cc");
+    pinned(&block().header, 179, "0b4fec187d8c2491");
+    pinned(&block(), 179 + 8 + 402, "4e0077f7a835c8fc");
     let proposal = Proposal {
         block: block(),
         justify: quorum(8),
         timeout: Some(timeout()),
         signature: BlsSignature([7; 48]),
     };
-    pinned(&proposal, 588 + 136 + 1 + 248 + 48, "a50a45338f817593");
+    pinned(&proposal, 589 + 136 + 1 + 248 + 48, "7c24c6bfd4020c3d");
 }
 
 #[test]
 fn votes_and_certificates_are_pinned() {
-    pinned(&vote(), 106, "7c7ef51efc3ff56a");
+    pinned(&vote(), 106, "cb8712bb2089dfb9");
     pinned(&quorum(8), 136, "14dfe1933c9647a1");
     pinned(&timeout(), 208 + 40, "69d192f365e5d446");
     let refusal = Timeout {
@@ -181,8 +181,8 @@ fn shares_and_receipts_are_pinned() {
         proofs: vec![vec![share_proof()]],
         signature: EdSignature([5; 64]),
     };
-    let bytes = 50 + 2 + (8 + 32) + (8 + 8 + 2 * 32) + (8 + 8 + 64) + 64;
-    pinned(&bundle, bytes, "7379750e7936169f");
+    let bytes = 58 + 2 + (8 + 32) + (8 + 8 + 2 * 32) + (8 + 8 + 64) + 64;
+    pinned(&bundle, bytes, "cb55ab06b808f0e2");
     let wrong = WrongShares {
         context: share_context(),
         key: 0,
@@ -199,8 +199,8 @@ fn shares_and_receipts_are_pinned() {
         validator: ValidatorIndex(3),
         offence: Offence::WrongShares(Box::new(wrong)),
     };
-    let bytes = 8 + 2 + 4 + 50 + 10 + 2 * (8 + 32) + 64 + (8 + 32) + 64;
-    pinned(&evidence, bytes, "52eeccb0813166de");
+    let bytes = 8 + 2 + 4 + 58 + 10 + 2 * (8 + 32) + 64 + (8 + 32) + 64;
+    pinned(&evidence, bytes, "edc97714d06f1490");
     let receipt = Receipt {
         chain: ChainId(digest(1)),
         envelope: EnvelopeId(digest(2)),

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use conclave_crypto::EdSecret;
+use conclave_crypto::{BlsSecret, EdSecret};
 use conclave_payments::{PaymentContext, execute};
 use conclave_sdk::api::{
     AccountView, ApiError, CommitteeView, DeliveredEnvelope, DeliveryView, EnvelopeStage,
@@ -18,9 +18,9 @@ use conclave_sdk::api::{
 };
 use conclave_seal::{SealScheme, Tdh2};
 use conclave_types::{
-    AccountId, BlockTime, BlsPublicKey, BlsSignature, Digest, EdSignature, Envelope, EnvelopeId,
-    Genesis, Height, Payload, Point, Receipt, RollupConfig, SealingKey, SystemOp, ValidatorIndex,
-    ValidatorInfo, codec, decode_transactions, limits,
+    AccountId, BlockTime, Digest, EdSignature, Envelope, EnvelopeId, Genesis, Height, Payload,
+    Point, Receipt, RollupConfig, SealingKey, SystemOp, ValidatorIndex, ValidatorInfo, codec,
+    decode_transactions, limits,
 };
 use curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT;
 use curve25519_dalek::ristretto::CompressedRistretto;
@@ -60,14 +60,15 @@ pub(super) struct Chain {
 
 fn genesis(transport: &EdSecret) -> Genesis {
     let key = (RISTRETTO_BASEPOINT_POINT * Scalar::from(SECRET)).compress();
+    let bls = BlsSecret::from_seed(&[9; 32]);
     Genesis {
         name: "miniature".into(),
         time: BlockTime(0),
         validators: vec![ValidatorInfo {
             name: "one".into(),
             weight: 1,
-            bls_key: BlsPublicKey([0; 96]),
-            bls_possession: BlsSignature([0; 48]),
+            bls_key: bls.public(),
+            bls_possession: bls.prove_possession(),
             transport_key: transport.transport_key(),
             account: transport.account(),
             address: "127.0.0.1:1".into(),
