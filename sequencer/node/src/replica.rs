@@ -293,9 +293,13 @@ impl Replica {
                 let asks = !matches!(message, agreement::Message::CommitCertificate(_));
                 if let Some(ended) = self.succession.before().cloned().filter(|_| asks) {
                     let answer = agreement::Message::CommitCertificate(ended);
-                    effects.push(Effect::Send {
-                        to: from,
-                        message: PeerMessage::Agreement(answer),
+                    // This node's own vote may be in it, and is not to be seen before it is durable.
+                    effects.push(Effect::Durable {
+                        records: Vec::new(),
+                        then: vec![Effect::Send {
+                            to: from,
+                            message: PeerMessage::Agreement(answer),
+                        }],
                     });
                 }
             }
