@@ -7,7 +7,7 @@ use std::sync::Arc;
 use conclave_consensus::Message as Agreement;
 use conclave_node::{Event, PeerMessage};
 use conclave_sequencer::Message;
-use conclave_types::{BatchId, Block, BlockId, Genesis, ValidatorIndex, limits};
+use conclave_types::{BatchId, Block, BlockId, Epoch, Genesis, ValidatorIndex, limits};
 
 use super::Violation;
 
@@ -29,7 +29,8 @@ pub(crate) struct InclusionChecker {
     quorum: usize,
     one_honest: usize,
     heard: Vec<Heard>,
-    slots: BTreeMap<BatchId, Slot>,
+    /// With the epoch whose blocks alone can hold it: the author repacks it for the next.
+    slots: BTreeMap<BatchId, (Epoch, Slot)>,
     /// Every block that was ever proposed: its parent and what it holds.
     blocks: BTreeMap<BlockId, (BlockId, Vec<Slot>)>,
     /// Those that must not become final, and why.
@@ -61,7 +62,7 @@ impl InclusionChecker {
             PeerMessage::Sequencing(Message::Certified(reference)) => {
                 let header = &reference.header;
                 let slot = (header.author, header.sequence);
-                self.slots.insert(header.id(), slot);
+                self.slots.insert(header.id(), (header.epoch, slot));
             }
             PeerMessage::Sequencing(Message::Waiting(waiting)) => {
                 for id in waiting {
@@ -130,7 +131,7 @@ impl InclusionChecker {
         let held = self.held(id);
         let missing = patient.keys().find(|batch| {
             let slot = self.slots.get(batch);
-            slot.is_some_and(|slot| !held.contains(slot))
+            slot.is_some_and(|(epoch, slot)| *epoch == header.epoch && !held.contains(slot))
         });
         if let Some(batch) = missing {
             let what = format!(
