@@ -41,6 +41,8 @@ pub(super) struct Places {
 #[derive(Debug)]
 struct Namespace {
     name: String,
+    /// The relay's end of the link, as the system names it.
+    near: String,
     /// The relay's end of the link and the validator's.
     outer: Ipv4Addr,
     inner: Ipv4Addr,
@@ -149,27 +151,28 @@ impl Namespace {
     fn create(plan: &Plan, index: u16) -> anyhow::Result<Self> {
         let name = format!("cvchaos{}-{index}", plan.base_port);
         let (near, far) = (format!("cv{}-{index}", plan.base_port), "conclave0");
+        // What an earlier run left behind when it was killed; an error means there is none.
+        remove(&name, &near);
         // Two runs have base ports that are PORTS apart at least, and so different networks.
         let network = u32::from(plan.base_port / PORTS * LINKS + index);
         let octets = |last| Ipv4Addr::from(NETWORKS + 4 * network + last);
-        // One that an earlier run left behind when it was killed; an error means there is none.
-        let _ = ip(&["netns", "del", &name]);
         ip(&["netns", "add", &name])?;
         let namespace = Self {
             name,
+            near,
             outer: octets(1),
             inner: octets(2),
         };
-        let name = &namespace.name;
+        let (name, near) = (&namespace.name, &namespace.near);
         let (outer, inner) = (
             format!("{}/30", namespace.outer),
             format!("{}/30", namespace.inner),
         );
         ip(&[
-            "link", "add", &near, "type", "veth", "peer", "name", far, "netns", name,
+            "link", "add", near, "type", "veth", "peer", "name", far, "netns", name,
         ])?;
-        ip(&["addr", "add", &outer, "dev", &near])?;
-        ip(&["link", "set", &near, "up"])?;
+        ip(&["addr", "add", &outer, "dev", near])?;
+        ip(&["link", "set", near, "up"])?;
         ip(&["-n", name, "addr", "add", &inner, "dev", far])?;
         ip(&["-n", name, "link", "set", far, "up"])?;
         ip(&["-n", name, "link", "set", "lo", "up"])?;
@@ -179,9 +182,16 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // The link goes with it. What cannot be removed now, the next run removes.
-        let _ = ip(&["netns", "del", &self.name]);
+        // What cannot be removed now, the next run removes.
+        remove(&self.name, &self.near);
     }
+}
+
+/// Removes a namespace and its link. The link would go with it, but some time later, when the next
+/// committee may want its name.
+fn remove(name: &str, near: &str) {
+    let _ = ip(&["link", "del", near]);
+    let _ = ip(&["netns", "del", name]);
 }
 
 fn ip(args: &[&str]) -> anyhow::Result<()> {

@@ -130,12 +130,10 @@ impl Lie {
     }
 
     /// Whether a few seconds of it under load leave evidence that anyone can verify. The others
-    /// may, as when a twin votes twice, or need not.
+    /// may, or need not: an equivocator leaves some once it leads, and may be cut off before that
+    /// for proposing in the views of others.
     pub const fn leaves_evidence(self) -> bool {
-        matches!(
-            self,
-            Self::Equivocator | Self::DoubleVoter | Self::FalseCoder
-        )
+        matches!(self, Self::DoubleVoter | Self::FalseCoder)
     }
 
     fn names() -> String {
