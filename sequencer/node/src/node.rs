@@ -301,18 +301,23 @@ impl Node {
         let (stop_core, stop_signal) = bounded(1);
         let (end, ended) = tokio::sync::oneshot::channel();
         let serves = conduct.serves();
+        let inbox = Inbox {
+            inner,
+            outer,
+            stop: stop_signal,
+        };
         let spawned = {
             let shell = shell.clone();
             thread::Builder::new()
                 .name("conclave-core".into())
                 .spawn(move || {
-                    if let Some(recovered) = beginning.finish(&shell, &stop_signal) {
+                    if let Some(recovered) = beginning.finish(&shell, &inbox.stop) {
                         match core(&shell, keys, recovered, (clock, conduct)) {
-                            Ok(run) => run(&shell, &inner, &outer, &stop_signal),
+                            Ok(run) => run(&shell, &inbox),
                             Err(reason) => {
                                 shell.stop(reason);
                                 // The owner ends the node; until then there is nothing to do.
-                                let _ = stop_signal.recv();
+                                let _ = inbox.stop.recv();
                             }
                         }
                     }
@@ -469,16 +474,22 @@ fn prover_records(
     }
 }
 
+/// What the loop that owns the replica waits for.
+struct Inbox {
+    /// From this node's own workers.
+    inner: Receiver<Event>,
+    /// From peers and clients.
+    outer: Receiver<Event>,
+    stop: Receiver<()>,
+}
+
 /// Builds the replica and returns the loop that owns it.
 fn core(
     shell: &Arc<Shell>,
     (transport_key, account_key): (EdSecret, Option<EdSecret>),
     recovered: recovery::Recovered,
     (clock, mut conduct): (Clock, Conduct),
-) -> Result<
-    impl FnOnce(&Arc<Shell>, &Receiver<Event>, &Receiver<Event>, &Receiver<()>) + use<>,
-    String,
-> {
+) -> Result<impl FnOnce(&Arc<Shell>, &Inbox) + use<>, String> {
     let genesis = &shell.genesis;
     let recovery::Recovered {
         agreement: Some(resumed),
@@ -516,10 +527,7 @@ fn core(
     });
     let mut replica = Replica::new(engine, succession, sequencer, initial, operator);
     Ok(
-        move |shell: &Arc<Shell>,
-              inner: &Receiver<Event>,
-              outer: &Receiver<Event>,
-              stop: &Receiver<()>| {
+        move |shell: &Arc<Shell>, Inbox { inner, outer, stop }: &Inbox| {
             let mut wake = None;
             let mut step = |replica: &mut Replica, event: Event| {
                 for effect in conduct.handle(replica, clock.now(), event) {

@@ -233,7 +233,7 @@ impl Replica {
                 inner.push_back(Inner::ToSequencer(sequencing::Input::Done(done)));
             }
             Event::Sequencing(input) => inner.push_back(Inner::ToSequencer(input)),
-            Event::Agreement(input) => self.to_engine(*input, &mut inner),
+            Event::Agreement(input) => self.hand_to_engine(*input, &mut inner),
             Event::Operate(op) => {
                 let ledger = Arc::clone(self.sequencer.ledger());
                 self.operate(&op, &ledger, &mut inner);
@@ -363,13 +363,13 @@ impl Replica {
         let pending = agreement::Input::PayloadPending(self.pending);
         inner.push_back(Inner::ToEngine(pending));
         for input in early {
-            self.to_engine(input, inner);
+            self.hand_to_engine(input, inner);
         }
         true
     }
 
     /// An input of agreement; verified blocks of a later epoch wait for the ones before them.
-    fn to_engine(&mut self, input: agreement::Input, inner: &mut VecDeque<Inner>) {
+    fn hand_to_engine(&mut self, input: agreement::Input, inner: &mut VecDeque<Inner>) {
         match &input {
             agreement::Input::Synced { certificate, .. }
                 if certificate.epoch > self.engine.epoch() =>

@@ -101,7 +101,7 @@ fn an_empty_block_is_right_while_opening_lags() {
 #[test]
 fn what_an_ancestor_holds_or_is_final_is_not_asked_for_again() {
     let (mut node, reference) = waiting(&[1, 2]);
-    let parent = block(1, vec![reference.clone()], node.root);
+    let parent = block(1, vec![reference], node.root);
     let child = block(2, vec![], node.root);
     let check = Input::Check {
         block: child,

@@ -1,5 +1,6 @@
 //! Which place an archive is at: a folder, or a bucket behind a URL.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +103,7 @@ fn open_folder(path: &Path) -> Result<Arc<dyn ObjectStore>, ArchiveError> {
     Ok(Arc::new(store.with_fsync(true)))
 }
 
-fn cannot_open(place: impl ToString, reason: impl ToString) -> ArchiveError {
+fn cannot_open(place: impl Display, reason: impl Display) -> ArchiveError {
     ArchiveError::Place {
         place: place.to_string(),
         reason: reason.to_string(),

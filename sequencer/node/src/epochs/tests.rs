@@ -136,7 +136,7 @@ fn a_chain_goes_on_in_the_epoch_of_its_last_block_or_the_next_if_that_has_begun(
     let resumed = go_on(stored(&changes, next.clone(), &last)).expect("whole");
     assert_eq!(resumed.setup.epoch, Epoch(1));
     assert_eq!(resumed.origin, change.origin());
-    assert_eq!(resumed.before, Some(change.certificate.clone()));
+    assert_eq!(resumed.before.as_ref(), Some(&changes[0].certificate));
     assert_eq!(resumed.recovered.safety, next);
 
     let first = header(1, 4, 1, false);
@@ -157,7 +157,7 @@ fn the_state_of_a_later_epoch_waits_until_that_begins() {
     let mut state = SafetyState::origin(&change.origin());
     state.abstain_through = View(7);
     let tip = header(0, 2, 2, false);
-    let resumed = go_on(stored(&[change.clone()], state.clone(), &tip)).expect("whole");
+    let resumed = go_on(stored(std::slice::from_ref(&change), state.clone(), &tip)).expect("whole");
     assert_eq!(resumed.setup.epoch, Epoch(0));
     assert_eq!(resumed.recovered.safety.abstain_through, IN_DOUBT);
     let mut succession = succession(&resumed);

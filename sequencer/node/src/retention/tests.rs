@@ -393,7 +393,7 @@ async fn a_kill_at_any_step_changes_nothing() {
     let mut step = 0_u32;
     let lose = || {
         step += 1;
-        step % 3 != 0
+        !step.is_multiple_of(3)
     };
     killed.prune(&Free::new(), lose).await;
     for table in Table::ALL {

@@ -85,7 +85,8 @@ fn only_sound_registrations_are_taken() {
     use ValidatorField::{Address, Api, BlsKey, Name, Taken, TransportKey as Transport, Weight};
     let mut world = world();
     let by = NEWCOMERS;
-    let cases: Vec<(ValidatorField, fn(&mut ValidatorInfo))> = vec![
+    type Case = (ValidatorField, fn(&mut ValidatorInfo));
+    let cases: Vec<Case> = vec![
         (Weight, |info| info.weight = 0),
         (Weight, |info| info.weight = 257),
         (Name, |info| info.name.clear()),
@@ -101,7 +102,7 @@ fn only_sound_registrations_are_taken() {
         (BlsKey, |info| info.bls_possession = BlsSignature([9; 48])),
         (Transport, |info| info.transport_key = TransportKey([0; 32])),
         (Transport, |info| {
-            info.transport_key = TransportKey([0xff; 32])
+            info.transport_key = TransportKey([0xff; 32]);
         }),
     ];
     for (field, change) in cases {
