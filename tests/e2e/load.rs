@@ -85,7 +85,12 @@ impl Load {
         }
     }
 
-    /// Ends the load and returns all receipts.
+    /// How many receipts there are so far.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.sender.acknowledged.lock().expect("receipts").len()
+    }
+
+    /// Ends the load and returns all receipts, in the order in which they came.
     pub(crate) async fn end(mut self) -> Vec<Acknowledged> {
         self.stop.send_replace(true);
         while let Some(ended) = self.tasks.join_next().await {
