@@ -25,4 +25,4 @@ pub use conclave_consensus::Broken as Rule;
 pub use coverage::{Branch, Coverage};
 #[cfg(feature = "broken-rules")]
 pub use sim::Broken;
-pub use sim::{Minimised, Options, Outcome, REAL_EVERY, minimise, run, run_censored};
+pub use sim::{Minimised, Options, Outcome, REAL_EVERY, minimise, run, run_censored, run_lying};

@@ -1,13 +1,13 @@
 //! A rule of the protocol is switched off on purpose, one at a time, and the simulator must notice
-//! within a few seeds. One that it does not notice is one that it does not test: so it is, for now, with
-//! proposals without a justification, which no member of the simulator makes often enough to be caught.
+//! within a few seeds. One that it does not notice is one that it does not test.
 //!
 //! `cargo test -p conclave-tests --features broken-rules --test mutations`
 
-use conclave_tests::{Broken, Options, Rule, run, run_censored};
+use conclave_tests::byzantine::Lie;
+use conclave_tests::{Broken, Options, Outcome, Rule, run, run_censored, run_lying};
 
 /// Runs seeds until an invariant breaks; how many it took, and which broke.
-fn caught(broken: Broken, within: u64) -> (u64, &'static str) {
+fn caught(broken: Broken, within: u64, run: impl Fn(Options) -> Outcome) -> (u64, &'static str) {
     for seed in 1..=within {
         if let Some(violation) = run(Options::of(seed).breaking(broken)).violation {
             println!("{broken:?}: caught by seed {seed}: {violation}");
@@ -26,12 +26,21 @@ fn blocks_that_leave_out_what_is_overdue() {
     assert_eq!(violation.invariant, "inclusion", "{violation}");
 }
 
+/// Few members build on an old certificate, and it is seldom that one leads when it could be followed.
+#[test]
+fn proposals_without_justification() {
+    let stale = |options| run_lying(options, Lie::StaleProposer);
+    let broken = Broken::Agreement(Rule::Rule2Justified);
+    let (_, invariant) = caught(broken, 200, stale);
+    assert_eq!(invariant, "rule 2");
+}
+
 macro_rules! mutations {
     ($($(#[$doc:meta])* $name:ident: $broken:expr, within $seeds:literal, breaks $($invariant:literal)|+;)*) => {$(
         $(#[$doc])*
         #[test]
         fn $name() {
-            let (_, invariant) = caught($broken, $seeds);
+            let (_, invariant) = caught($broken, $seeds, run);
             assert!([$($invariant),+].contains(&invariant), "noticed as {invariant}");
         }
     )*};

@@ -21,12 +21,14 @@ use conclave_types::Digest;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
+use crate::byzantine::Lie;
 use crate::checkers::Violation;
 use crate::coverage::Coverage;
 use world::World;
 
 pub(crate) use clients::PROVEN;
 pub use minimise::{Minimised, minimise};
+use plan::Liar;
 pub(crate) use plan::Plan;
 
 /// One seed in this many runs on real signatures, real sealing and the real payments program.
@@ -118,6 +120,16 @@ pub fn run(options: Options) -> Outcome {
 /// Runs a history in which one leader leaves an author out and nobody else's proposals arrive.
 pub fn run_censored(options: Options) -> Outcome {
     run_plan(options, Plan::censored())
+}
+
+/// Runs one seed with a member that lies in this way and no other.
+pub fn run_lying(options: Options, lie: Lie) -> Outcome {
+    let mut plan = plan_of(&options);
+    plan.liar = Some(Liar {
+        node: plan.coalition(),
+        lies: vec![lie],
+    });
+    run_plan(options, plan)
 }
 
 /// What a seed draws.
