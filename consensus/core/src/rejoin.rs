@@ -103,14 +103,21 @@ pub fn rejoin(
     answers: &BTreeMap<ValidatorIndex, Option<Standing>>,
     ran_before: bool,
 ) -> Option<SafetyState> {
-    let others = || answers.iter().filter(|(from, _)| **from != own);
+    // Who weighs nothing, as a validator that has left, makes no quorum.
+    let votes = |from: ValidatorIndex| committee.weight(from) > 0;
+    let others = || {
+        let answers = answers.iter();
+        answers.filter(move |(from, _)| **from != own && votes(**from))
+    };
     let standings = || others().filter_map(|(from, answer)| Some((from, answer.as_ref()?)));
     let begun = ran_before
         || origin.epoch > Epoch(0)
         || standings().any(|(_, standing)| !standing.is_at_genesis());
     let mut heard = Signers::default();
     if !begun {
-        heard.insert(own);
+        if votes(own) {
+            heard.insert(own);
+        }
         for (from, _) in others() {
             heard.insert(*from);
         }

@@ -88,13 +88,17 @@ impl Availability {
 
     /// Adds one signature; the certificate when it completes a quorum.
     ///
-    /// Signatures are verified together; only if that fails, one by one, which names the liars.
+    /// Signatures are verified together; only if that fails, one by one, which names the liars. Who
+    /// weighs nothing, as a validator that has left, would only spoil the certificate.
     pub(crate) fn stored(
         &mut self,
         chain: ChainId,
         committee: &Committee,
         stored: &Stored,
     ) -> (Option<BatchRef>, Vec<ValidatorIndex>) {
+        if committee.weight(stored.signer) == 0 {
+            return (None, Vec::new());
+        }
         let Some(collecting) = self.collecting.get_mut(&stored.batch) else {
             return (None, Vec::new());
         };

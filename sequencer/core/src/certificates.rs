@@ -129,7 +129,7 @@ impl Certificates {
     }
 
     /// Notes that a validator holds a certificate and waits for its order. What we do not hold
-    /// ourselves is said again when we do.
+    /// ourselves is said again when we do. The word of who weighs nothing is not counted.
     pub(crate) fn reported(
         &mut self,
         id: BatchId,
@@ -137,6 +137,9 @@ impl Certificates {
         now: u64,
         committee: &Committee,
     ) {
+        if committee.weight(by) == 0 {
+            return;
+        }
         if let Some(certified) = self.certified.get_mut(&id) {
             certified.reported_by.insert(by);
             if committee.has_quorum(&certified.reported_by) {
@@ -145,7 +148,7 @@ impl Certificates {
         }
     }
 
-    /// Who has not said that they hold it.
+    /// Who has a vote and has not said that they hold it.
     pub(crate) fn silent(&self, id: BatchId, committee: &Committee) -> Vec<ValidatorIndex> {
         let reported = self
             .certified
@@ -154,7 +157,7 @@ impl Certificates {
         let reported = reported.unwrap_or_default();
         let silent = committee
             .indices()
-            .filter(|index| !reported.contains(*index));
+            .filter(|index| committee.weight(*index) > 0 && !reported.contains(*index));
         silent.collect()
     }
 

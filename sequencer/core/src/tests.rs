@@ -116,6 +116,14 @@ pub(crate) fn committee_of(weights: &[u16]) -> Committee {
     Committee::from_genesis(&genesis_of(weights)).expect("3f+1")
 }
 
+/// Four with a vote; validator 4 has none any more.
+pub(crate) fn committee_with_a_leaver() -> Committee {
+    let mut setup = genesis_of(&[1; 5]).first_epoch();
+    setup.validators[4].weight = 0;
+    setup.sealing.shares.pop();
+    Committee::of_epoch(&setup).expect("3f+1")
+}
+
 /// What each validator is sent of a batch.
 fn dispersals(batch: &Batch) -> Vec<Arc<Dispersal>> {
     let batch = Box::new(batch.clone());
@@ -424,6 +432,51 @@ fn a_wrong_signature_is_named_and_does_not_spoil_the_others() {
     let stored = certificate.expect("0, 2 and 3 signed").stored;
     assert_eq!(liars, []);
     assert!(committee.has_quorum(&stored.signers) && committee.all_signed(&message, &stored));
+}
+
+/// A validator that had left, and one that had not come in yet, said "stored" like everybody else.
+/// Neither is known to a certificate, so the quorum that they were counted in was none: the batch
+/// never got one, and two of them stopped their author until the epoch was over.
+#[test]
+fn who_weighs_nothing_does_not_spoil_a_certificate() {
+    let (chain, committee) = (genesis().chain_id(), committee_with_a_leaver());
+    let batch = batch(1, b"batch");
+    let id = batch.header.id();
+    let message = Stored::message(chain, id);
+    let mut availability = Availability::default();
+    availability.collect(id, dispersals(&batch), 0);
+    let mut add = |index: u16| {
+        let stored = Stored {
+            batch: id,
+            signer: ValidatorIndex(index),
+            signature: key(index).sign(&message),
+        };
+        availability.stored(chain, &committee, &stored).0
+    };
+    assert_eq!([4, 0, 1].map(&mut add), [None, None, None]);
+    let stored = add(2).expect("0, 1 and 2 signed").stored;
+    assert!(committee.has_quorum(&stored.signers) && committee.all_signed(&message, &stored));
+}
+
+/// Nor may its report turn voters' patience off, or be waited for.
+#[test]
+fn who_weighs_nothing_does_not_spoil_what_is_overdue() {
+    let committee = committee_with_a_leaver();
+    let batch = certified(&batch(1, b"batch"));
+    let id = batch.header.id();
+    let mut availability = Availability::default();
+    assert!(availability.certificates.add(id, batch, 0));
+    let certificates = &mut availability.certificates;
+    for by in [4, 0, 1] {
+        certificates.reported(id, ValidatorIndex(by), 5, &committee);
+    }
+    assert_eq!(certificates.overdue(1_000, 0).count(), 0, "two of four");
+    assert_eq!(
+        certificates.silent(id, &committee),
+        [2, 3].map(ValidatorIndex)
+    );
+    certificates.reported(id, ValidatorIndex(2), 5, &committee);
+    assert_eq!(certificates.overdue(1_000, 0).count(), 1);
 }
 
 /// One block for all batches that become certified at about the same time; but nobody who leaves a

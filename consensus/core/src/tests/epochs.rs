@@ -363,6 +363,23 @@ fn who_lost_its_state_begins_in_the_newest_epoch_that_is_shown() {
     assert_eq!(begin(&[(1, None), (2, None), (3, None)]), None);
 }
 
+/// A validator that had left answered as well, and the one that asked waited for ever: a set with a
+/// stranger in it is no quorum.
+#[test]
+fn the_standing_of_who_weighs_nothing_is_not_counted() {
+    let config = config_of_epoch_1(&[1, 1, 1, 1, 0]);
+    let standing = Some(Standing::of(&SafetyState::origin(&config.origin)));
+    let begin = |from: &[u16]| {
+        let answers = from
+            .iter()
+            .map(|from| (ValidatorIndex(*from), standing.clone()));
+        let (origin, own) = (&config.origin, config.index);
+        rejoin(origin, &config.committee, own, &answers.collect(), false)
+    };
+    assert!(begin(&[1, 2, 4]).is_none(), "two of four");
+    assert!(begin(&[1, 2, 3, 4]).is_some());
+}
+
 /// A validator saw the last block of an epoch become final, signed in view 1 of the next one, and
 /// lost its disk. Those who answered it were still in the old epoch: it came to the new one as if it
 /// had never been there.

@@ -86,7 +86,11 @@ impl Lane {
         }
     }
 
+    /// Takes a peer's word, if it weighs anything under the lane's key.
     pub(super) fn hear(&mut self, from: ValidatorIndex, word: Word) {
+        if self.committee.weight(from) == 0 {
+            return;
+        }
         match word {
             Word::Shares(bundle) => {
                 if let Some(group) = self.groups.get_mut(&bundle.context.group) {

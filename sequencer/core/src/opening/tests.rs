@@ -7,7 +7,7 @@ use conclave_types::{
 
 use super::*;
 use crate::message::Message;
-use crate::tests::committee_of;
+use crate::tests::{committee_of, committee_with_a_leaver};
 
 const OWN: ValidatorIndex = ValidatorIndex(0);
 const LANE: Key = (Height(1), LaneKind::OnCommit.of(Epoch(0)));
@@ -345,4 +345,27 @@ fn what_comes_before_its_block_waits_for_it() {
         [Work::Open { .. }, Work::CheckOpenings { .. }]
     ));
     lane.openings = openings;
+}
+
+/// A newcomer without a vote yet needs no false share to keep a block closed for everybody: any
+/// bundle of the right context was counted, in a quorum that then was none.
+#[test]
+fn shares_of_who_weighs_nothing_do_not_spoil_a_quorum() {
+    let whole = context(ShareGroup::Whole);
+    let share = |signer| bundle(whole, ValidatorIndex(signer));
+    let mut openings = Openings::default();
+    openings.add(share(4), Height(0));
+    let committee = Arc::new(committee_with_a_leaver());
+    openings.start(whole, envelopes(2), committee, 0);
+    openings.own(LANE, vec![share(0)]);
+    openings.add(share(4), Height(0));
+    openings.add(share(1), Height(0));
+    assert!(openings.attempt(LANE).is_empty(), "two of four");
+    openings.add(share(2), Height(0));
+    let work = openings.attempt(LANE);
+    let [Work::Open { bundles, .. }] = &work[..] else {
+        panic!("{work:?}");
+    };
+    let signers: Vec<u16> = bundles.iter().map(|bundle| bundle.signer.0).collect();
+    assert_eq!(signers, [0, 1, 2]);
 }
