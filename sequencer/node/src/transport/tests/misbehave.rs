@@ -90,15 +90,18 @@ async fn a_peer_that_stops_reading_consensus() {
     node.handle
         .send(index(0), Class::Consensus, message.clone())
         .unwrap();
-    let mut stream = connection.accept_uni().await.unwrap();
-    stream.stop(quinn::VarInt::from_u32(0)).unwrap();
+    // Consensus and shares, in whichever order they were opened.
+    let mut stopped = connection.accept_uni().await.unwrap();
+    let mut other = connection.accept_uni().await.unwrap();
+    stopped.stop(quinn::VarInt::from_u32(0)).unwrap();
     let handle = node.handle.clone();
     let sending = async {
-        // The refusal shows at a later write.
+        // The refusal shows at a later write. One at a time: sent as fast as they go, they fill the
+        // socket, which then drops the one datagram that says why the connection is closed.
         while handle.metrics().punished.get() == 0 {
             let _ = handle.broadcast(Class::Consensus, message.clone());
             let _ = handle.broadcast(Class::Shares, message.clone());
-            tokio::task::yield_now().await;
+            let _ = other.read_chunk(usize::MAX, true).await;
         }
     };
     guarded(sending).await;
