@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use conclave_ledger::Ledger;
 use conclave_sequencer::{FetchProgress, Published};
 use conclave_types::Block;
 
@@ -92,9 +93,16 @@ impl Metrics {
             .fetch_add(published.envelopes, Ordering::Relaxed);
         self.transactions
             .fetch_add(published.transactions, Ordering::Relaxed);
+        self.prices(&published.ledger);
         if published.transactions > 0 {
             lock(&self.opening).add(published.opening_ms);
         }
+    }
+
+    /// What the ledger says that the next block costs.
+    pub(crate) fn prices(&self, ledger: &Ledger) {
+        self.tariff
+            .store(ledger.fees().highest_tariff().into(), Ordering::Relaxed);
     }
 
     pub(crate) fn finality(&self, latency_ms: u64) {

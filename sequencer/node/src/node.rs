@@ -525,6 +525,7 @@ fn core(
         account: key.account(),
         sign: Box::new(move |message| key.sign(message)),
     });
+    shell.metrics.prices(sequencer.ledger());
     let mut replica = Replica::new(engine, succession, sequencer, initial, operator);
     Ok(
         move |shell: &Arc<Shell>, Inbox { inner, outer, stop }: &Inbox| {
@@ -546,6 +547,10 @@ fn core(
                     .metrics
                     .mempool
                     .store(replica.sequencer().mempool_len() as u64, Ordering::Relaxed);
+                shell
+                    .metrics
+                    .censoring
+                    .store(replica.sequencer().censoring_proposals(), Ordering::Relaxed);
                 wake
             };
             // What was final before the stop is executed again before anything new.

@@ -50,6 +50,11 @@ async fn four_nodes_order_open_and_deliver_the_same() {
     for node in &nodes[1..] {
         assert_eq!(delivered(node, ROLLUP, last), first);
     }
+    // It read 0 for ever once: nobody wrote it any more.
+    for node in &nodes {
+        let metrics = node.handle.metrics();
+        assert!(metrics.contains("\nconclave_tariff_max 1\n"), "{metrics}");
+    }
     for node in nodes {
         node.stop().await;
     }
