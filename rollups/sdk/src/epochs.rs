@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conclave_light::{CommitteeChain, EpochError};
-use conclave_types::{Epoch, EpochChange, EpochSetup, Genesis, codec, limits};
+use conclave_types::{Epoch, EpochChange, EpochSetup, Genesis, limits};
 
 use crate::api::EpochChangeView;
+use crate::verify::{decode, offload};
 use crate::{Client, ClientError};
 
 /// Setups kept: a receipt may be of the epoch before the newest.
@@ -69,10 +70,10 @@ impl Epochs {
             let view = client.handoff(next).await?;
             let epochs = Arc::clone(self);
             // About a millisecond of pairings for each validator.
-            let learned = tokio::task::spawn_blocking(move || epochs.learn(&view));
-            match learned.await {
-                Ok(learned) => learned?,
-                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            offload(move || epochs.learn(&view)).await?;
+            // One of an earlier epoch teaches nothing, however often it is given.
+            if self.newest().epoch < next {
+                return Err(FollowEpochsError::Malformed { epoch: next.0 });
             }
         }
         Ok(())
@@ -80,10 +81,8 @@ impl Epochs {
 
     fn learn(&self, view: &EpochChangeView) -> Result<(), FollowEpochsError> {
         let epoch = view.epoch;
-        let malformed = || FollowEpochsError::Malformed { epoch };
-        let bytes = hex::decode(&view.change).map_err(|_| malformed())?;
-        let change: EpochChange =
-            codec::decode(&bytes, limits::EPOCH_CHANGE_BYTES_MAX).map_err(|_| malformed())?;
+        let change: EpochChange = decode(&view.change, limits::EPOCH_CHANGE_BYTES_MAX)
+            .ok_or(FollowEpochsError::Malformed { epoch })?;
         // Verified outside the lock; another thread may have learnt the same meanwhile.
         let mut committees = self.known().committees.clone();
         committees.extend(&change)?;

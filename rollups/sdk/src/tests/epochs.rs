@@ -12,6 +12,7 @@ use super::chain::Chain;
 use super::nodes::{client, serve};
 use crate::Auditor;
 use crate::api::EpochChangeView;
+use crate::epochs::Epochs;
 
 /// The validators of the genesis; from epoch 1 on the first has the last one's vote as well.
 fn setup(chain: &Chain, epoch: u64) -> EpochSetup {
@@ -131,4 +132,19 @@ async fn an_earlier_hand_over_is_no_answer() {
     let refused = refused.expect_err("epoch 2 was not shown").to_string();
     assert!(refused.contains("CV-SDK-053"), "{refused}");
     assert_eq!(auditor.newest_epoch(), Epoch(1));
+}
+
+/// So did a gateway, which takes no more payments meanwhile.
+#[tokio::test]
+async fn an_earlier_hand_over_is_no_answer_to_a_gateway() {
+    let chain = Chain::new();
+    let mut again = hand_over(&chain, &last_block(&chain, None));
+    let first = again.clone();
+    again.epoch = 2;
+    let epochs = Arc::new(Epochs::new(&chain.genesis).expect("a valid genesis"));
+    let node = node(vec![first, again]).await;
+    let refused = epochs.follow(&node, Epoch(2)).await;
+    let refused = refused.expect_err("epoch 2 was not shown").to_string();
+    assert!(refused.contains("CV-SDK-054"), "{refused}");
+    assert_eq!(epochs.newest().epoch, Epoch(1));
 }

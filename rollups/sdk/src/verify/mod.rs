@@ -44,6 +44,7 @@ use conclave_types::{
 pub use delivery::VerifiedDelivery;
 pub use ledger::ProvenLedger;
 pub use report::{ProofReport, RangeReport, RangeRequest};
+pub(crate) use settlement::offload;
 
 use self::epochs::Epochs;
 use crate::ClientError;
@@ -246,7 +247,7 @@ impl Auditor {
 }
 
 /// Decodes the canonical encoding in hexadecimal.
-fn decode<T: bincode::Decode<()>>(text: &str, bytes_max: usize) -> Option<T> {
+pub(crate) fn decode<T: bincode::Decode<()>>(text: &str, bytes_max: usize) -> Option<T> {
     if text.len() > 2 * bytes_max {
         return None;
     }

@@ -65,7 +65,7 @@ impl Auditor {
                 for view in &page.deliveries {
                     walk.take(&auditor, view)?;
                 }
-                Ok(walk)
+                Ok::<_, VerifyError>(walk)
             })
             .await?;
         }
@@ -231,9 +231,7 @@ fn check_settled(report: &RangeReport) -> Result<(), VerifyError> {
 }
 
 /// Verification takes milliseconds of CPU per block and proof, which the reactor must not wait for.
-pub(super) async fn offload<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, VerifyError> + Send + 'static,
-) -> Result<T, VerifyError> {
+pub(crate) async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
