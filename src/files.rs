@@ -241,7 +241,8 @@ impl KeyDir {
     }
 }
 
-fn read_bls(path: &Path) -> anyhow::Result<BlsSecret> {
+/// Reads a BLS key file.
+pub(crate) fn read_bls(path: &Path) -> anyhow::Result<BlsSecret> {
     let bytes = load_key(path)?;
     BlsSecret::from_bytes(&bytes).ok_or_else(|| {
         anyhow!(

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
-use conclave_crypto::{BlsSecret, load_key};
+use anyhow::{anyhow, bail};
 use conclave_sdk::api::RegisteredView;
 use conclave_sdk::{
     Client, Gateway, GatewayOptions, ValidatorChange, leave_validator, register_validator,
@@ -13,7 +12,7 @@ use conclave_sdk::{
 use conclave_types::{AccountId, SystemOp, ValidatorIndex, ValidatorInfo};
 
 use crate::duration;
-use crate::files::{ChainArgs, KeyDir, read_ed, read_genesis, read_toml};
+use crate::files::{ChainArgs, KeyDir, read_bls, read_ed, read_genesis, read_toml};
 use crate::process::{Shutdown, Stop};
 use crate::submit::{follow, sequence_beside};
 
@@ -142,14 +141,7 @@ fn change(validator: ValidatorIndex, update: &Update) -> anyhow::Result<SystemOp
         change = change.weight(weight);
     }
     if let Some(path) = &update.bls_key {
-        let secret = BlsSecret::from_bytes(&*load_key(path)?);
-        let secret = secret.with_context(|| {
-            format!(
-                "[CV-CLI-007] {} holds no BLS key; restore it",
-                path.display()
-            )
-        })?;
-        change = change.bls(&secret);
+        change = change.bls(&read_bls(path)?);
     }
     if let Some(path) = &update.transport_key {
         change = change.transport_key(read_ed(path)?.transport_key());

@@ -32,7 +32,7 @@ pub(crate) fn open(
 ) -> Result<Opened, NodeError> {
     let is_new = newcomer::is_new(data_dir, transcript).map_err(|e| unusable(data_dir, e))?;
     Ok(Opened {
-        store: Store::open_or_create(&data_dir.join("node.redb"), identity)?,
+        store: Store::open_or_create(&data_dir.join(newcomer::STORE), identity)?,
         ran_before: !is_new,
         data_dir: data_dir.into(),
     })

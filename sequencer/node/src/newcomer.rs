@@ -5,15 +5,18 @@
 //! lost: without it the node takes it that its keys have signed before. It names the key generation, so
 //! that one left from an earlier attempt says nothing.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use conclave_types::Digest;
 
+use crate::store::sync_directory;
+use crate::vault::remove;
+
 const NAME: &str = "node.new";
 /// The store, which a validator that has never run does not have.
-const STORE: &str = "node.redb";
+pub(crate) const STORE: &str = "node.redb";
 
 /// Marks that the validator with this data directory has never run; `transcript` is that of the sealing
 /// key. Makes the directory. Fails with [`io::ErrorKind::AlreadyExists`] where a validator has run.
@@ -29,7 +32,7 @@ pub fn mark_new(data_dir: &Path, transcript: &Digest) -> io::Result<()> {
         .open(path(data_dir))?;
     file.write_all(transcript.to_string().as_bytes())?;
     file.sync_all()?;
-    sync(data_dir)
+    sync_directory(&path(data_dir))
 }
 
 /// Whether the mark is there, for this sealing key.
@@ -43,19 +46,11 @@ pub(crate) fn is_new(data_dir: &Path, transcript: &Digest) -> io::Result<bool> {
 
 /// Takes the mark away: from now on the validator has run.
 pub(crate) fn begin(data_dir: &Path) -> io::Result<()> {
-    match fs::remove_file(path(data_dir)) {
-        Ok(()) => sync(data_dir),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
+    remove(&path(data_dir))
 }
 
 fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(NAME)
-}
-
-fn sync(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

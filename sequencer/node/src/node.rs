@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use conclave_consensus::{Engine, EngineConfig};
-use conclave_crypto::{BlsCommitteeError, BlsSecret, Coder, Committee, CommitteeError, EdSecret};
+use conclave_crypto::{BlsSecret, Coder, Committee, CommitteeError, EdSecret};
 use conclave_ledger::{BlsCommittees, Ledger, VoteKeys};
 use conclave_light::EpochKeys;
 use conclave_market::Verifier;
@@ -102,9 +102,6 @@ pub enum NodeError {
     /// The genesis has no valid committee.
     #[error(transparent)]
     Committee(#[from] CommitteeError),
-    /// Its keys are not valid, or ours is not among them.
-    #[error(transparent)]
-    Keys(#[from] BlsCommitteeError),
     /// The secrets of an epoch cannot be used.
     #[error(transparent)]
     EpochKeys(#[from] SecretsError),

@@ -12,7 +12,7 @@ use conclave_types::{
 
 use crate::backend::StoredLink;
 use crate::replica::Record;
-use crate::store::{KeyRange, Table, WriteBatch, keys};
+use crate::store::{KeyRange, StoreError, Table, WriteBatch, keys};
 
 /// How far back every ledger snapshot is kept: as far as headers may trail behind execution, so that
 /// recovery finds one at or below the ledger that the last header names.
@@ -75,6 +75,14 @@ pub struct SnapshotRecord {
 
 /// Bytes of a stored block or batch, for decoding what we wrote ourselves.
 pub const RECORD_BYTES_MAX: usize = 4 * limits::BATCH_BYTES_MAX;
+
+/// Decodes a row's value.
+pub(crate) fn decoded<T: Decode<()>>(table: Table, value: &[u8]) -> Result<T, StoreError> {
+    codec::decode(value, RECORD_BYTES_MAX).map_err(|error| StoreError::Undecodable {
+        table: table.name(),
+        reason: error.to_string(),
+    })
+}
 
 /// Adds a record to a batch of writes.
 pub(crate) fn put(batch: &mut WriteBatch, record: &Record) {

@@ -14,7 +14,7 @@
 //! write elsewhere than they are told (flash, copy-on-write file systems, snapshots) the old block
 //! may survive; the directory belongs on a disk whose encryption or firmware the operator trusts.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use conclave_types::Epoch;
 use rand_core::{OsRng, RngCore};
 use zeroize::Zeroizing;
+
+use crate::store::sync_directory;
 
 /// The file that says which keys are retired.
 const RETIRED: &str = "retired";
@@ -168,7 +170,8 @@ pub(crate) fn destroy(path: &Path) -> io::Result<()> {
     remove(path)
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+/// Removes a file, durably, if it is there.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
@@ -189,13 +192,6 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     sync_directory(path)
-}
-
-fn sync_directory(file: &Path) -> io::Result<()> {
-    match file.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bincode::Decode;
-use conclave_types::{BatchId, Height, codec};
+use conclave_types::{BatchId, Height};
 
 use super::{Archive, ArchiveError, Segment, SegmentRef};
-use crate::records::RECORD_BYTES_MAX;
+use crate::records::decoded;
 use crate::store::{KeyRange, Snapshot, StoreError, Table, keys};
 
 /// A read that failed: the node's own file, which stops it, or the archive, which does not.
@@ -93,11 +93,4 @@ pub(crate) fn segment_of(
     let reference: SegmentRef = decoded(Table::Archive, &value)?;
     let first = keys::parse_height(&key).unwrap_or_default();
     Ok((height <= reference.last).then_some((first, reference)))
-}
-
-fn decoded<T: Decode<()>>(table: Table, value: &[u8]) -> Result<T, StoreError> {
-    codec::decode(value, RECORD_BYTES_MAX).map_err(|error| StoreError::Undecodable {
-        table: table.name(),
-        reason: error.to_string(),
-    })
 }

@@ -2,9 +2,9 @@
 
 use conclave_ledger::LedgerEvent;
 use conclave_sequencer::OutcomeRecord;
-use conclave_types::{BatchId, Height, RollupId, codec};
+use conclave_types::{BatchId, Height, RollupId};
 
-use crate::records::{self, BlockRecord, RECORD_BYTES_MAX};
+use crate::records::{self, BlockRecord, decoded};
 use crate::store::{KeyRange, Row, Snapshot, StoreError, Table, keys};
 
 /// A row and its table.
@@ -56,7 +56,7 @@ fn take(
 
 /// The batches that a stored block orders.
 pub(super) fn batches(block: &[u8]) -> Result<Vec<BatchId>, StoreError> {
-    let record: BlockRecord = decode(Table::Blocks, block)?;
+    let record: BlockRecord = decoded(Table::Blocks, block)?;
     let batches = record.block.batches.iter();
     Ok(batches.map(|batch| batch.header.id()).collect())
 }
@@ -64,7 +64,7 @@ pub(super) fn batches(block: &[u8]) -> Result<Vec<BatchId>, StoreError> {
 /// What happened at a height.
 pub(super) fn events(snapshot: &Snapshot, height: Height) -> Result<Vec<LedgerEvent>, StoreError> {
     let outcome = snapshot.get(Table::Events, keys::height(height))?;
-    let outcome = outcome.map(|value| decode::<OutcomeRecord>(Table::Events, &value));
+    let outcome = outcome.map(|value| decoded::<OutcomeRecord>(Table::Events, &value));
     Ok(outcome
         .transpose()?
         .map_or_else(Vec::new, |outcome| outcome.events))
@@ -100,11 +100,4 @@ pub(super) fn rollups(snapshot: &Snapshot) -> Result<Vec<RollupId>, StoreError> 
         range = KeyRange::from(&keys::rollup(RollupId(next)));
     }
     Ok(rollups)
-}
-
-pub(super) fn decode<T: bincode::Decode<()>>(table: Table, value: &[u8]) -> Result<T, StoreError> {
-    codec::decode(value, RECORD_BYTES_MAX).map_err(|error| StoreError::Undecodable {
-        table: table.name(),
-        reason: error.to_string(),
-    })
 }

@@ -30,10 +30,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use conclave_ledger::Ledger;
-use conclave_types::{Height, RollupId, codec};
+use conclave_types::{Height, RollupId};
 
 use crate::backend::ProverRecord;
-use crate::records::RECORD_BYTES_MAX;
+use crate::records::decoded;
 use crate::shell::{Shell, lock};
 use crate::store::{KeyRange, Snapshot, StoreError, Table, WriteBatch, keys};
 use plan::Step;
@@ -139,15 +139,9 @@ pub(crate) fn counted(
         };
         range = KeyRange::after(last);
         for (key, value) in page {
-            let undecodable = |reason: String| StoreError::Undecodable {
-                table: Table::ProverCounts.name(),
-                reason,
-            };
-            let account = codec::decode(&key, key.len());
-            let count = codec::decode(&value, RECORD_BYTES_MAX);
             counts.insert(
-                account.map_err(|error| undecodable(error.to_string()))?,
-                count.map_err(|error| undecodable(error.to_string()))?,
+                decoded(Table::ProverCounts, &key)?,
+                decoded(Table::ProverCounts, &value)?,
             );
         }
     }

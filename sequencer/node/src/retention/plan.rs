@@ -5,9 +5,8 @@ use conclave_types::{Height, limits};
 
 use super::{Free, forget, heights};
 use crate::archive::{Segment, SegmentRef};
-use crate::records::RECORD_BYTES_MAX;
+use crate::records::decoded;
 use crate::store::{Identity, KeyRange, Snapshot, StoreError, Table, WriteBatch, keys};
-use conclave_types::codec;
 
 const _: () = assert!(
     limits::RETENTION_BLOCKS_MIN
@@ -89,10 +88,6 @@ fn archived_through(snapshot: &Snapshot) -> Result<Height, StoreError> {
     let Some((_, value)) = snapshot.last(Table::Archive, &KeyRange::all())? else {
         return Ok(Height(0));
     };
-    let last: Result<SegmentRef, _> = codec::decode(&value, RECORD_BYTES_MAX);
-    last.map(|last| last.last)
-        .map_err(|error| StoreError::Undecodable {
-            table: Table::Archive.name(),
-            reason: error.to_string(),
-        })
+    let last: SegmentRef = decoded(Table::Archive, &value)?;
+    Ok(last.last)
 }

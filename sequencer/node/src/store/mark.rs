@@ -105,7 +105,7 @@ fn path_of(store: &Path) -> PathBuf {
 }
 
 /// Makes a file's being there, or not, durable.
-pub(super) fn sync_directory(file: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(file: &Path) -> io::Result<()> {
     let directory = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

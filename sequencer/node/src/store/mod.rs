@@ -36,6 +36,7 @@ mod tests;
 pub use batch::{KeyRange, WriteBatch};
 pub use database::{FORMAT_VERSION, Identity, Store};
 pub use error::StoreError;
+pub(crate) use mark::sync_directory;
 pub use snapshot::{Row, Snapshot};
 pub use table::Table;
 pub use writer::{PENDING_BYTES_MAX, StoreWriter};
