@@ -57,6 +57,8 @@ pub struct Engine {
     /// The proofs of misbehaviour that were handed out.
     reported: BTreeSet<(ValidatorIndex, OffenceKind)>,
     pub(crate) now: u64,
+    /// Before, nothing is due.
+    started: bool,
     pub(crate) step: Step,
     /// Which rule is off; none but in tests of the simulator.
     pub(crate) broken: Switch,
@@ -101,6 +103,7 @@ impl Engine {
             timeouts_seen: BTreeMap::new(),
             reported: BTreeSet::new(),
             now: 0,
+            started: false,
             step: Step::default(),
             broken: Switch::default(),
             wake_at: None,
@@ -120,6 +123,7 @@ impl Engine {
             self.answer_straggler(&input);
             return std::mem::take(&mut self.step);
         }
+        self.started |= matches!(input, Input::Start);
         match input {
             Input::Start => self.start(),
             // The wake-up is used up, even if it came early.
@@ -154,6 +158,10 @@ impl Engine {
                 blocks,
                 certificate,
             } => self.on_synced(from, blocks, certificate),
+        }
+        // Its host may tell it of what waits before it starts, and no view has begun by then.
+        if !self.started {
+            return std::mem::take(&mut self.step);
         }
         self.poll();
         self.finish()

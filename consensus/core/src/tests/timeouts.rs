@@ -240,3 +240,26 @@ fn a_restart_forgets_no_vote_and_stays_in_its_view() {
     let lines = again.commit_certificate(cc(&blocks[1]));
     assert!(lines.contains(&"committed [1, 2] by 2".into()), "{lines:?}");
 }
+
+/// Story: while a node executed again what was final before it stopped, its engine heard that something
+/// waits to be ordered, and gave up the view that it had not begun; only then it sent the vote for that
+/// view which the stop had held back.
+#[test]
+fn no_view_is_given_up_before_the_start() {
+    let blocks = chain_of(2);
+    let mut node = Node::started();
+    node.follow(&blocks[0], &genesis_qc());
+    node.propose(&blocks[1], &qc(&blocks[0]), None);
+    node.checked(&blocks[1]);
+    let mut again = Node::recovered(Some(Recovered {
+        safety: node.engine.safety().clone(),
+        committed: vec![],
+        certificate: None,
+        blocks: blocks.clone(),
+    }));
+    again.now = 70_000;
+    assert!(again.input(Input::PayloadPending(true)).is_empty());
+    assert_eq!(again.engine.safety().timeout, None);
+    let lines = again.input(Input::Start);
+    assert_eq!(lines, ["all: prepare 2", "all: commit 1", "wake 70500"]);
+}
