@@ -321,6 +321,10 @@ impl Replica {
         let Some((last, certificate)) = self.engine.ending() else {
             return false;
         };
+        // After a restart the engine knows what was final, and the sequencer is still being told.
+        if self.sequencer.committed() < last.height {
+            return false;
+        }
         let Some(setup) = self.succession.named_by(last, self.sequencer.ledger()) else {
             return false;
         };
