@@ -90,12 +90,15 @@ impl Beginning {
             let remembers = self.recovered.agreement.is_some();
             let committed = self.recovered.sequencing.committed;
             shell.runtime.clone().spawn(async move {
-                let result = match remembers {
-                    true => join::skip(&shell, committed).await,
-                    false => join::join(&shell, ran_before).await,
+                let joining = async {
+                    let in_doubt = !remembers || join::skip(&shell, committed).await?;
+                    match in_doubt {
+                        true => join::join(&shell, ran_before).await,
+                        false => Ok(()),
+                    }
                 };
                 // Nobody waits any more when the node stops.
-                let _ = done.send(result);
+                let _ = done.send(joining.await);
             })
         };
         let result = crossbeam_channel::select! {

@@ -179,6 +179,20 @@ impl Succession {
     }
 }
 
+/// The state of a validator that takes up a later epoch by a snapshot, with all of its own state of an
+/// earlier one, which `ended` ended: where it has forgotten nothing, it has signed nothing since.
+pub(crate) fn passed_over(
+    state: &SafetyState,
+    ended: &EpochChange,
+    begun: &EpochChange,
+) -> SafetyState {
+    let mut next = SafetyState::origin(&begun.origin());
+    if state.may_have_left(&ended.last) {
+        next.abstain_through = IN_DOUBT;
+    }
+    next
+}
+
 /// What a node goes on from.
 pub struct Resumed {
     /// Of the epoch of its last final block, or of the next if that was the epoch's last.

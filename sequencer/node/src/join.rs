@@ -25,10 +25,13 @@ use conclave_crypto::Committee;
 use conclave_ledger::Ledger;
 use conclave_market::ContentsDigest;
 use conclave_sequencer::{Fetches, admission};
-use conclave_types::{BlockHeader, Digest, Height, Range, Signers, ValidatorIndex, View, codec};
+use conclave_types::{
+    BlockHeader, Digest, EpochChange, Height, Range, Signers, ValidatorIndex, View, codec,
+};
 
 use crate::catchup::verify_blocks;
 use crate::download::Verdict;
+use crate::epochs::{self, IN_DOUBT};
 use crate::node::NodeError;
 use crate::records::{self, SnapshotManifest, SnapshotRecord};
 use crate::recovery::assemble;
@@ -61,25 +64,49 @@ struct Wanted {
     afresh: bool,
 }
 
+/// What makes a fetched snapshot valid, and the last of the blocks that come with it.
+struct Joined {
+    writes: WriteBatch,
+    last: BlockHeader,
+}
+
 /// Whether this node was stopped to go on from a snapshot.
 pub(crate) fn is_behind(snapshot: &Snapshot) -> Result<bool, StoreError> {
     snapshot.contains(Table::Meta, BEHIND)
 }
 
-/// Takes up a newer snapshot, if there still is one. Ends early when the node stops; it is then tried
-/// again at the next start.
-pub(crate) async fn skip(shell: &Shell, committed: Height) -> Result<(), StoreError> {
+/// Takes up a newer snapshot, if there still is one, and the epoch that it is of; whether the others
+/// must be asked where they stand in that. Ends early when the node stops; it is then tried again at
+/// the next start.
+pub(crate) async fn skip(shell: &Shell, committed: Height) -> Result<bool, StoreError> {
     let wanted = Wanted {
         above: committed,
         afresh: false,
     };
-    let mut batch = snapshot(shell, wanted).await?.unwrap_or_default();
+    let found = snapshot(shell, wanted).await?;
     if *shell.closing.borrow() {
-        return Ok(());
+        return Ok(false);
+    }
+    let mut batch = WriteBatch::new();
+    let mut in_doubt = false;
+    if let Some(Joined { writes, last }) = found {
+        batch.append(writes);
+        if let Some(state) = after_skip(shell, &last)? {
+            in_doubt = state.abstain_through == IN_DOUBT;
+            batch.put_value(Table::Safety, keys::SAFETY, &state);
+        }
     }
     *lock(&shell.syncing) = None;
     batch.delete(Table::Meta, BEHIND);
-    shell.writer.persist(batch).await
+    shell.writer.persist(batch).await?;
+    Ok(in_doubt)
+}
+
+/// Has the next start go on from a snapshot.
+pub(crate) fn mark_behind() -> WriteBatch {
+    let mut batch = WriteBatch::new();
+    batch.put(Table::Meta, BEHIND, []);
+    batch
 }
 
 /// Stops the node, to begin again from a snapshot, if the others offer one of a later height than
@@ -89,9 +116,7 @@ pub(crate) async fn fall_behind(shell: &Shell, committed: Height) {
     if !matches!(choose(shell, &offers, 0, committed), Choice::One(..)) {
         return;
     }
-    let mut batch = WriteBatch::new();
-    batch.put(Table::Meta, BEHIND, []);
-    match shell.writer.persist(batch).await {
+    match shell.writer.persist(mark_behind()).await {
         Ok(()) => {
             shell.behind.store(true, Ordering::Release);
             shell.stop(NodeError::Behind { committed }.to_string());
@@ -102,10 +127,10 @@ pub(crate) async fn fall_behind(shell: &Shell, committed: Height) {
 
 /// Writes what a node without a safety state begins from. Ends early when the node stops.
 pub(crate) async fn join(shell: &Shell, ran_before: bool) -> Result<(), StoreError> {
-    let mut batch = WriteBatch::new();
-    let Some(state) = begin_from(shell, ran_before, &mut batch).await else {
+    let Some(state) = begin_from(shell, ran_before).await? else {
         return Ok(());
     };
+    let mut batch = WriteBatch::new();
     // With blocks here, all that is missing is what was signed.
     let has_blocks = shell.committed.load(Ordering::Relaxed) > 0;
     if !has_blocks && (state.view() > View(1) || state.abstain_through > View(0)) {
@@ -118,8 +143,8 @@ pub(crate) async fn join(shell: &Shell, ran_before: bool) -> Result<(), StoreErr
             above: Height(0),
             afresh: true,
         };
-        if let Some(found) = snapshot(shell, wanted).await? {
-            batch.append(found);
+        if let Some(Joined { writes, .. }) = snapshot(shell, wanted).await? {
+            batch.append(writes);
         }
     }
     batch.put_value(Table::Safety, keys::SAFETY, &state);
@@ -130,13 +155,8 @@ pub(crate) async fn join(shell: &Shell, ran_before: bool) -> Result<(), StoreErr
     shell.writer.persist(batch).await
 }
 
-/// Asks until enough others have said where they stand; `None` when the node stops. Adds the
-/// hand-overs that lead to the epoch of that to what is to be written.
-async fn begin_from(
-    shell: &Shell,
-    ran_before: bool,
-    batch: &mut WriteBatch,
-) -> Option<SafetyState> {
+/// Asks until enough others have said where they stand; `None` when the node stops.
+async fn begin_from(shell: &Shell, ran_before: bool) -> Result<Option<SafetyState>, StoreError> {
     let mut answers: BTreeMap<ValidatorIndex, Option<Standing>> = BTreeMap::new();
     for round in 0_u64.. {
         let newest = shell.newest_keys();
@@ -144,7 +164,7 @@ async fn begin_from(
         // What was said before the newest epoch was known may be of an earlier one, and still counts.
         let state = rejoin(origin, committee, shell.own, &answers, ran_before);
         if state.is_some() {
-            return state;
+            return Ok(state);
         }
         if round % ROUNDS_BEFORE_WORD == ROUNDS_BEFORE_WORD - 1 {
             let answered = answers.len();
@@ -154,9 +174,7 @@ async fn begin_from(
                 "waiting until enough validators say where they stand"
             );
         }
-        for change in shell.learn_epochs().await {
-            batch.put_value(Table::Epochs, keys::epoch(change.setup.epoch), &change);
-        }
+        learn_epochs(shell).await?;
         for (from, answer) in shell.ask_all(&Request::Standing).await {
             match answer {
                 Response::Standing(None) => drop(answers.insert(from, None)),
@@ -177,16 +195,53 @@ async fn begin_from(
             }
         }
         if !wait(shell).await {
-            return None;
+            return Ok(None);
         }
     }
-    None
+    Ok(None)
+}
+
+/// Learns what epochs have begun, and keeps the hand-overs: those who are asked, and the blocks that
+/// they give, are of epochs that this node has not seen begin.
+async fn learn_epochs(shell: &Shell) -> Result<(), StoreError> {
+    loop {
+        let mut batch = WriteBatch::new();
+        let learned = shell.learn_epochs().await;
+        for change in &learned {
+            batch.put_value(Table::Epochs, keys::epoch(change.setup.epoch), change);
+        }
+        if learned.is_empty() {
+            return Ok(());
+        }
+        shell.writer.persist(batch).await?;
+    }
+}
+
+/// The state that this validator goes on with after these blocks, in place of its own of an earlier
+/// epoch; none if its own is of their epoch.
+fn after_skip(shell: &Shell, last: &BlockHeader) -> Result<Option<SafetyState>, StoreError> {
+    let store = shell.store.snapshot()?;
+    let change = |epoch| store.get_value::<EpochChange>(Table::Epochs, keys::epoch(epoch));
+    let state: Option<SafetyState> = store.get_value(Table::Safety, keys::SAFETY)?;
+    let begun = match change(last.epoch.next())?.filter(|change| change.last == *last) {
+        None => change(last.epoch)?,
+        begun => begun,
+    };
+    let (Some(state), Some(begun)) = (state, begun) else {
+        return Ok(None);
+    };
+    if state.epoch() >= begun.setup.epoch {
+        return Ok(None);
+    }
+    let ended = change(state.epoch().next())?;
+    Ok(ended.map(|ended| epochs::passed_over(&state, &ended, &begun)))
 }
 
 /// Fetches a snapshot and what belongs to it, and returns the writes that make it valid; `None` if
 /// the chain is too young to have one, or the node stops.
-async fn snapshot(shell: &Shell, wanted: Wanted) -> Result<Option<WriteBatch>, StoreError> {
+async fn snapshot(shell: &Shell, wanted: Wanted) -> Result<Option<Joined>, StoreError> {
     for attempt in 0_u64.. {
+        learn_epochs(shell).await?;
         let offers = shell.ask_all(&Request::Snapshots).await;
         match choose(shell, &offers, attempt, wanted.above) {
             Choice::None => return Ok(None),
@@ -195,7 +250,7 @@ async fn snapshot(shell: &Shell, wanted: Wanted) -> Result<Option<WriteBatch>, S
                 let (height, bytes) = (manifest.height.0, manifest.bytes);
                 tracing::info!(height, bytes, "joining by a snapshot of the ledger");
                 match take(shell, wanted, &manifest, &holders).await? {
-                    Some(batch) => return Ok(Some(batch)),
+                    Some(joined) => return Ok(Some(joined)),
                     // It may have made way for a newer one meanwhile.
                     None => {
                         tracing::warn!(height, "this snapshot cannot be had; looking for another");
@@ -282,7 +337,7 @@ async fn take(
     wanted: Wanted,
     manifest: &SnapshotManifest,
     holders: &[ValidatorIndex],
-) -> Result<Option<WriteBatch>, StoreError> {
+) -> Result<Option<Joined>, StoreError> {
     let Some(bytes) = pieces(shell, manifest, holders).await else {
         return Ok(None);
     };
@@ -308,7 +363,7 @@ async fn take(
         }
         shell.writer.persist(batch).await?;
     }
-    let Some(blocks) = blocks(shell, wanted, manifest).await else {
+    let Some(Joined { mut writes, last }) = blocks(shell, wanted, manifest).await else {
         return Ok(None);
     };
     if !contents(shell, &ledger.provable()).await? {
@@ -326,7 +381,6 @@ async fn take(
         }
         shell.writer.persist(batch).await?;
     }
-    let mut batch = blocks;
     let key = keys::height(manifest.height);
     // From the older ones on, blocks are missing, and so are votes for blocks in between.
     let before = KeyRange::between(&keys::height(Height(0)), &key);
@@ -335,7 +389,7 @@ async fn take(
         Table::SnapshotPieces,
         Table::PendingBlocks,
     ] {
-        batch.delete_range(table, before.clone());
+        writes.delete_range(table, before.clone());
     }
     let executed = shell
         .store
@@ -343,9 +397,9 @@ async fn take(
         .last(Table::Events, &KeyRange::all())?;
     let executed = executed.and_then(|(key, _)| keys::parse_height(&key));
     let first = executed.unwrap_or_default().next();
-    batch.put_value(Table::Gaps, keys::height(first), &manifest.height);
-    batch.put_value(Table::LedgerSnapshots, key, manifest);
-    Ok(Some(batch))
+    writes.put_value(Table::Gaps, keys::height(first), &manifest.height);
+    writes.put_value(Table::LedgerSnapshots, key, manifest);
+    Ok(Some(Joined { writes, last }))
 }
 
 async fn pieces(
@@ -393,14 +447,14 @@ fn holds_its_bids(shell: &Shell, record: &SnapshotRecord, ledger: &Ledger) -> bo
 
 /// Certified blocks from as far before the snapshot as elections look back, to the first whose
 /// header shows that the committee agrees on the ledger of its height, or a later one.
-async fn blocks(shell: &Shell, wanted: Wanted, manifest: &SnapshotManifest) -> Option<WriteBatch> {
+async fn blocks(shell: &Shell, wanted: Wanted, manifest: &SnapshotManifest) -> Option<Joined> {
     let first = manifest.height.0.saturating_sub(ANCESTRY_BLOCKS as u64 - 1);
     let mut next = Height(first.max(1));
     let mut last: Option<BlockHeader> = None;
-    let mut batch = WriteBatch::new();
+    let mut writes = WriteBatch::new();
     if wanted.afresh {
-        batch.delete_range(Table::Blocks, KeyRange::all());
-        batch.delete_range(Table::BlockHeights, KeyRange::all());
+        writes.delete_range(Table::Blocks, KeyRange::all());
+        writes.delete_range(Table::BlockHeights, KeyRange::all());
     }
     loop {
         let mut found = None;
@@ -433,8 +487,8 @@ async fn blocks(shell: &Shell, wanted: Wanted, manifest: &SnapshotManifest) -> O
         }
         let Some((blocks, certificate)) = found else {
             // The head; the snapshot's own block must be among what there is.
-            let reached = last.is_some_and(|last| last.height >= manifest.height);
-            return reached.then_some(batch);
+            let last = last.filter(|last| last.height >= manifest.height)?;
+            return Some(Joined { writes, last });
         };
         for block in blocks {
             let header = block.header.clone();
@@ -445,13 +499,12 @@ async fn blocks(shell: &Shell, wanted: Wanted, manifest: &SnapshotManifest) -> O
                 );
                 return None;
             }
-            records::put_block(&mut batch, &Arc::new(block), &certificate);
+            records::put_block(&mut writes, &Arc::new(block), &certificate);
             next = header.height.next();
             last = Some(header);
         }
-        let named = last.as_ref().map(|last| last.ledger_height);
-        if named >= Some(manifest.height) {
-            return Some(batch);
+        if let Some(last) = last.take_if(|last| last.ledger_height >= manifest.height) {
+            return Some(Joined { writes, last });
         }
     }
 }

@@ -642,6 +642,11 @@ fn receive_class(
     ingress: &Sender<Event>,
 ) {
     while let Some(transport::Message { from, bytes }) = receiver.blocking_recv() {
+        // Nobody reads it yet, and once the queues are full batches stand in the way of the answers
+        // that joining waits for. What counts is sent again or fetched.
+        if shell.joining.load(Ordering::Acquire) {
+            continue;
+        }
         match codec::decode::<PeerMessage>(
             &bytes,
             bounds::SHARES_FRAME_BYTES_MAX.max(bounds::DISPERSAL_FRAME_BYTES_MAX),

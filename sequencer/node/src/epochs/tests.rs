@@ -197,6 +197,20 @@ fn a_next_epoch_is_begun_afresh_unless_it_may_be_forgotten() {
 }
 
 #[test]
+fn whoever_skips_epochs_signs_in_the_newest_unless_it_may_have_before() {
+    let last = header(0, 3, 3, true);
+    let begun = change(&header(1, 9, 4, true));
+    for (abstain_through, doubt) in [(0, false), (2, false), (3, true)] {
+        let mut state = SafetyState::origin(&genesis());
+        state.abstain_through = View(abstain_through);
+        let next = passed_over(&state, &change(&last), &begun);
+        assert_eq!(next.epoch(), Epoch(2));
+        let in_doubt = next.abstain_through == IN_DOUBT;
+        assert_eq!(in_doubt, doubt, "{abstain_through}");
+    }
+}
+
+#[test]
 fn what_is_kept_for_the_next_epoch_is_bounded_and_given_once() {
     let last = header(0, 3, 3, true);
     let resumed = go_on(stored(&[], SafetyState::origin(&genesis()), &last)).expect("whole");

@@ -1,9 +1,11 @@
 //! A node that was away for longer than the others keep blocks.
 
-use conclave_types::{ConsensusParameters, Height, RollupId};
+use conclave_types::{ConsensusParameters, Epoch, Height, RollupId};
 
-use super::common::{Network, Running, submit};
+use super::common::{Network, PATIENCE, Running, submit};
 use crate::NodeError;
+use crate::backend::Backend;
+use crate::join::mark_behind;
 use crate::store::{KeyRange, Table, WriteBatch, keys};
 
 const ORDERED: RollupId = RollupId(5);
@@ -17,6 +19,15 @@ fn take_blocks(node: &Running, last: Height) {
     batch.delete_range(Table::Blocks, range);
     let store = &node.handle.shell().store;
     store.commit(&batch).expect("is written");
+}
+
+/// Waits until a node's ledger is in an epoch, and gives its height.
+async fn reaches(node: &Running, epoch: Epoch) -> Height {
+    let mut progress = node.handle.progress();
+    let reached = progress.wait_for(|_| node.handle.ledger().epoch() >= epoch);
+    let reached = tokio::time::timeout(PATIENCE, reached).await;
+    reached.expect("in time").expect("the node runs");
+    node.handle.ledger().height()
 }
 
 /// It once asked for the blocks after its own for ever. It finds out, and stops to begin from a snapshot.
@@ -44,6 +55,47 @@ async fn a_node_notices_that_nobody_has_its_blocks() {
     assert!(matches!(ended, Err(NodeError::Behind { .. })), "{ended:?}");
 
     for node in nodes {
+        node.stop().await;
+    }
+}
+
+/// Two epochs began while it was away. It looked for a snapshot that the first epoch's committee vouches
+/// for, and could not check the blocks that come with it; and had it got them, it would have refused its
+/// own memory as one of another epoch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_skips_epochs() {
+    let mut network = Network::with(ConsensusParameters {
+        heartbeat_ms: 30,
+        epoch_blocks: 60,
+        grace_blocks: 10,
+        keygen_phase_blocks: 40,
+        ..ConsensusParameters::default()
+    });
+    let mut nodes = network.start_all().await;
+    submit(&nodes[0], network.register(ORDERED)).await;
+    let (_, early) = submit(&nodes[0], network.sealed(ORDERED, &[b"early".to_vec()])).await;
+    nodes[3].executed(early).await;
+    let away = nodes.pop().expect("four nodes");
+    let store = &away.handle.shell().store;
+    // What it notes when it finds out, as the test above shows.
+    store.commit(&mark_behind()).expect("is written");
+    away.stop().await;
+    let begun = reaches(&nodes[0], Epoch(2)).await;
+    let head = Height(begun.0 + SNAPSHOT_SURE);
+    for node in &nodes {
+        node.executed(head).await;
+    }
+
+    let back = network.start(3).await;
+    back.executed(head).await;
+
+    // With one of the others gone, nothing is final without its votes.
+    nodes.remove(0).stop().await;
+    network.seal_to(&nodes[0].handle.ledger().present_setup().clone());
+    let envelope = network.sealed(ORDERED, &[b"with its vote".to_vec()]);
+    let (_, height) = submit(&nodes[0], envelope).await;
+    back.executed(height).await;
+    for node in nodes.into_iter().chain([back]) {
         node.stop().await;
     }
 }
