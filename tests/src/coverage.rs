@@ -73,6 +73,8 @@ branches! {
     OpenerReplaced = "shares sent to the next opener in turn";
     OpenersPassed = "shares of a group sent to all";
     OpenedTooFew = "openings tried with too few right shares";
+    EpochBegan = "epochs begun";
+    MembersLeft = "epochs begun without members who left";
     SubmissionRefused = "submissions refused";
     EnvelopeTwice = "envelopes ordered twice";
     EnvelopeExpired = "envelopes expired";
@@ -235,6 +237,12 @@ impl Coverage {
             Effect::Fetch(Fetch::Shares { .. }) => self.saw(Branch::SharesWanted),
             Effect::Committed { blocks, .. } if blocks.len() > 1 => {
                 self.saw(Branch::CommittedMany);
+            }
+            Effect::EpochBegan(change) => {
+                self.saw(Branch::EpochBegan);
+                if change.setup.weights().contains(&0) {
+                    self.saw(Branch::MembersLeft);
+                }
             }
             Effect::Misbehaviour { what, evidence, .. } => {
                 self.saw(accusation(what, evidence.as_deref()));

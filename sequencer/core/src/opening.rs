@@ -77,10 +77,12 @@ impl Openings {
 
     /// Notes our own shares, which may come after the peers' opened the lane, or that we have none
     /// under this key.
-    pub(crate) fn own(&mut self, key: Key, bundles: Vec<ShareBundle>) {
+    pub(crate) fn own(&mut self, key: Key, mut bundles: Vec<ShareBundle>) {
         let Some(lane) = self.lanes.get_mut(&key) else {
             return;
         };
+        // As from a peer: who weighs nothing under the key would spoil the quorum.
+        bundles.retain(|bundle| lane.committee.weight(bundle.signer) > 0);
         for bundle in &bundles {
             if let Some(group) = lane.groups.get_mut(&bundle.context.group) {
                 group.own = Some(bundle.clone());

@@ -95,6 +95,8 @@ impl ContentsChecker {
                         | StreamOutcome::Unpaid
                         | StreamOutcome::FeeTooLow
                         | StreamOutcome::SequenceTooOld
+                        | StreamOutcome::ExpiryTooFar
+                        | StreamOutcome::WrongEpoch
                 );
                 if refused {
                     continue;
@@ -107,7 +109,10 @@ impl ContentsChecker {
                     delivered: None,
                 });
                 if promise.delivered.replace(height).is_some() {
-                    return no_loss(format!("envelope {} is delivered twice", entry.envelope));
+                    let (envelope, outcome) = (entry.envelope, &entry.outcome);
+                    let what =
+                        format!("envelope {envelope} is delivered twice, now as {outcome:?}");
+                    return no_loss(what);
                 }
             }
         }

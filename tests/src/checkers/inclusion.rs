@@ -7,7 +7,9 @@ use std::sync::Arc;
 use conclave_consensus::Message as Agreement;
 use conclave_node::{Event, PeerMessage};
 use conclave_sequencer::Message;
-use conclave_types::{BatchId, Block, BlockId, Epoch, Genesis, ValidatorIndex, limits};
+use conclave_types::{
+    BatchId, Block, BlockId, Epoch, EpochSetup, Threshold, ValidatorIndex, limits,
+};
 
 use super::Violation;
 
@@ -25,9 +27,23 @@ struct Heard {
     since_us: BTreeMap<BatchId, u64>,
 }
 
+/// Who counts in an epoch, and how much it takes.
+struct Votes {
+    weights: Vec<u16>,
+    threshold: Threshold,
+}
+
+impl Votes {
+    fn of<'a>(&self, members: impl IntoIterator<Item = &'a ValidatorIndex>) -> u16 {
+        let weights = members
+            .into_iter()
+            .map(|member| self.weights[usize::from(member.0)]);
+        weights.sum()
+    }
+}
+
 pub(crate) struct InclusionChecker {
-    quorum: usize,
-    one_honest: usize,
+    votes: BTreeMap<Epoch, Votes>,
     heard: Vec<Heard>,
     /// With the epoch whose blocks alone can hold it: the author repacks it for the next.
     slots: BTreeMap<BatchId, (Epoch, Slot)>,
@@ -38,16 +54,24 @@ pub(crate) struct InclusionChecker {
 }
 
 impl InclusionChecker {
-    pub(crate) fn new(genesis: &Genesis, nodes: usize) -> Self {
-        let threshold = genesis.threshold().expect("a valid genesis");
-        Self {
-            quorum: threshold.quorum().into(),
-            one_honest: threshold.one_honest().into(),
+    pub(crate) fn new(setup: &EpochSetup, nodes: usize) -> Self {
+        let mut checker = Self {
+            votes: BTreeMap::new(),
             heard: (0..nodes).map(|_| Heard::default()).collect(),
             slots: BTreeMap::new(),
             blocks: BTreeMap::new(),
             censoring: BTreeMap::new(),
-        }
+        };
+        checker.began(setup);
+        checker
+    }
+
+    pub(crate) fn began(&mut self, setup: &EpochSetup) {
+        let votes = Votes {
+            weights: setup.weights(),
+            threshold: setup.threshold().expect("a valid committee"),
+        };
+        self.votes.insert(setup.epoch, votes);
     }
 
     pub(crate) fn restarted(&mut self, node: usize) {
@@ -95,10 +119,12 @@ impl InclusionChecker {
     }
 
     fn hear(&mut self, now_us: u64, node: usize, from: ValidatorIndex, id: BatchId) {
-        if let Some(heard) = self.heard.get_mut(node) {
+        let slot = self.slots.get(&id);
+        let votes = slot.and_then(|(epoch, _)| self.votes.get(epoch));
+        if let (Some(heard), Some(votes)) = (self.heard.get_mut(node), votes) {
             let by = heard.by.entry(id).or_default();
             by.insert(from);
-            if by.len() >= self.quorum {
+            if votes.of(&*by) >= votes.threshold.quorum() {
                 heard.since_us.entry(id).or_insert(now_us);
             }
         }
@@ -116,15 +142,18 @@ impl InclusionChecker {
         if lags || block.batches.len() >= limits::BLOCK_BATCHES_MAX {
             return;
         }
-        let mut patient: BTreeMap<BatchId, usize> = BTreeMap::new();
-        for heard in &self.heard {
+        let Some(votes) = self.votes.get(&header.epoch) else {
+            return;
+        };
+        let mut patient: BTreeMap<BatchId, Vec<ValidatorIndex>> = BTreeMap::new();
+        for (member, heard) in (0..).map(ValidatorIndex).zip(&self.heard) {
             for (batch, since_us) in &heard.since_us {
                 if since_us + OVERDUE_US <= now_us {
-                    *patient.entry(*batch).or_default() += 1;
+                    patient.entry(*batch).or_default().push(member);
                 }
             }
         }
-        patient.retain(|_, members| *members >= self.one_honest);
+        patient.retain(|_, members| votes.of(&*members) >= votes.threshold.one_honest());
         if patient.is_empty() {
             return;
         }

@@ -76,7 +76,7 @@ impl Checkers {
             market: market::MarketChecker::new(genesis, liar, proofs),
             rules: rules::RulesChecker::new(genesis, plan.liar()),
             secrecy: secrecy::SecrecyChecker::new(genesis, nodes, plan.coalition()),
-            inclusion: inclusion::InclusionChecker::new(genesis, nodes),
+            inclusion: inclusion::InclusionChecker::new(&genesis.first_epoch(), nodes),
             deadline: deadline::DeadlineChecker::default(),
             liar,
             proven: BTreeSet::new(),
@@ -146,6 +146,7 @@ impl Checkers {
     pub(crate) fn began(&mut self, node: usize, change: &EpochChange) -> Result<(), Violation> {
         self.chain.began(node, change)?;
         self.rules.began(&change.setup);
+        self.inclusion.began(&change.setup);
         Ok(())
     }
 

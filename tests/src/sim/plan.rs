@@ -69,6 +69,8 @@ pub(crate) struct Plan {
     pub(crate) partitions: Vec<Partition>,
     pub(crate) crashes: Vec<Crash>,
     pub(crate) liar: Option<Liar>,
+    /// Those who ask to leave, soon; they stay up, and weigh nothing from the next epoch on.
+    pub(crate) leavers: Vec<usize>,
     /// Until then no honest leader's proposal arrives.
     pub(crate) muted_us: u64,
     /// The member that keeps every share it is sent, if there is no liar.
@@ -100,6 +102,7 @@ impl Plan {
             partitions: Vec::new(),
             crashes: Vec::new(),
             liar: None,
+            leavers: Vec::new(),
             muted_us: 0,
             curious: 3,
             heal_us: 5 * SECOND,
@@ -218,6 +221,9 @@ impl fmt::Display for Plan {
         }
         if let Some(liar) = &self.liar {
             write!(f, ", node {} lies: {:?}", liar.node, liar.lies)?;
+        }
+        if !self.leavers.is_empty() {
+            write!(f, ", nodes {:?} leave", self.leavers)?;
         }
         if self.first_prover != Conduct::Honest {
             write!(f, ", one prover is {:?}", self.first_prover)?;

@@ -11,6 +11,9 @@ use crate::byzantine::Lie;
 
 /// Of most committees. Two of four would be more than f, so one lies at most.
 pub(crate) const SMALL: usize = 4;
+/// Of one committee in [`LEAVING_EVERY`]: three may leave, for 3f+1 are as many as before or four.
+const LEAVING: usize = 7;
+const LEAVING_EVERY: u32 = 25;
 /// Of one committee in [`LARGE_EVERY`]: enough for votes through collectors and for openers.
 const LARGE: usize = 19;
 /// A large committee costs as much time as twenty small ones.
@@ -24,9 +27,12 @@ const CLOCKS_APART_MS: u64 = 100;
 
 /// How many members a seed's committee has.
 pub(crate) fn size(random: &mut ChaCha20Rng) -> usize {
-    match random.gen_ratio(1, LARGE_EVERY) {
-        true => LARGE,
-        false => SMALL,
+    if random.gen_ratio(1, LARGE_EVERY) {
+        LARGE
+    } else if random.gen_ratio(1, LEAVING_EVERY) {
+        LEAVING
+    } else {
+        SMALL
     }
 }
 
@@ -53,6 +59,7 @@ pub(crate) fn draw(random: &mut ChaCha20Rng, nodes: usize) -> Plan {
         partitions: Vec::new(),
         crashes: Vec::new(),
         liar: None,
+        leavers: Vec::new(),
         muted_us: 0,
         curious: random.gen_range(0..nodes),
         heal_us,
@@ -64,8 +71,14 @@ pub(crate) fn draw(random: &mut ChaCha20Rng, nodes: usize) -> Plan {
             _ => Conduct::Honest,
         },
     };
-    if random.gen_bool(ON) {
+    let leaving = nodes == LEAVING;
+    if leaving || random.gen_bool(ON) {
         plan.epoch_blocks = random.gen_range(EPOCH_BLOCKS);
+    }
+    if leaving {
+        plan.leavers = (0..nodes).collect();
+        plan.leavers.shuffle(random);
+        plan.leavers.truncate(nodes - SMALL);
     }
     if random.gen_bool(ON) {
         let skew = |_| random.gen_range(0..=CLOCKS_APART_MS);

@@ -1,7 +1,7 @@
 //! Histories in which protocols of this kind are known to have failed, each played at many moments
 //! of a view. Under every one of them each invariant must hold, and everything be done in the end.
 
-use super::plan::{Crash, Liar, MS, Partition, Plan, SECOND};
+use super::plan::{Crash, Liar, MS, Partition, Plan, SECOND, Submission};
 use super::{Options, Outcome, run_censored, run_plan};
 use crate::byzantine::Lie;
 use crate::coverage::Branch;
@@ -121,6 +121,49 @@ fn one_liar_of_any_kind_harms_nobody() {
         let outcome = run_plan(Options::of(7_100 + number), plan);
         assert_eq!(outcome.violation, None, "{lie:?}");
         assert!(outcome.delivered > 0, "{lie:?}");
+    }
+}
+
+/// Seven nodes, three of which leave at the end of the first epoch, and time for what follows.
+fn with_leavers() -> Plan {
+    let submission = |number: u64| Submission {
+        at_us: 300 * MS + number * 200 * MS,
+        draw: number,
+    };
+    Plan {
+        nodes: 7,
+        epoch_blocks: 20,
+        ahead_ms: vec![0; 7],
+        leavers: vec![4, 5, 6],
+        heal_us: 10 * SECOND,
+        end_us: 130 * SECOND,
+        submissions: (0..45).map(submission).collect(),
+        ..Plan::calm()
+    }
+}
+
+/// Three of seven leave and stay up, with one of them lying in every way there is, or none. What they
+/// say was counted among signers of whom they are none: no batch had a certificate any more, nothing
+/// was opened, and a node that had asked where others stand never began.
+#[test]
+fn who_weighs_nothing_any_more_spoils_nothing() {
+    let lies = [None].into_iter().chain(Lie::ALL.into_iter().map(Some));
+    for (number, lie) in (0..).zip(lies) {
+        let mut plan = with_leavers();
+        plan.liar = lie.map(|lie| Liar {
+            node: 4 + number as usize % 3,
+            lies: vec![lie],
+        });
+        // The others are as many as a quorum, and one of them comes back late.
+        plan.crashes.push(Crash {
+            node: 1,
+            at_us: 6 * SECOND + number * 131 * MS,
+            back_us: 9 * SECOND,
+        });
+        let outcome = run_plan(Options::of(7_401 + number), plan);
+        assert_eq!(outcome.violation, None, "{lie:?}");
+        let left = outcome.coverage.times(Branch::MembersLeft);
+        assert!(left > 0, "{lie:?}: nobody has left");
     }
 }
 

@@ -11,7 +11,7 @@ use conclave_node::{Effect, Event};
 use conclave_sequencer::Done;
 use conclave_types::{
     Allocation, Amount, BlockTime, ChainId, ConsensusParameters, Envelope, Genesis, Height,
-    MarketParameters, RollupId,
+    MarketParameters, RollupId, SystemOp,
 };
 use rand::Rng;
 use rand_chacha::ChaCha20Rng;
@@ -30,6 +30,8 @@ use crate::model::{HashChain, Payments, Proofs, Sealer};
 
 /// The wall clock at the start of every simulation.
 const START_MS: u64 = 1_700_000_000_000;
+/// When those who leave say so, in the first epoch.
+const LEAVE_US: u64 = 500 * MS;
 
 pub(super) enum SimEvent {
     /// To one node's incarnation; 0 stands for whichever is up.
@@ -253,6 +255,9 @@ impl World {
             let draw = submission.draw;
             self.schedule(submission.at_us, SimEvent::Submit { draw });
         }
+        for leaver in self.plan.leavers.clone() {
+            self.leave(leaver);
+        }
         self.schedule(100 * MS, SimEvent::Act);
         while let Some(Reverse(next)) = self.queue.pop() {
             self.now_us = next.at_us;
@@ -265,6 +270,21 @@ impl World {
             }
         }
         Err(self.checkers.stuck(&self.ledgers()))
+    }
+
+    /// A member says that it leaves, to an honest one that stays: what it sends itself may not arrive.
+    fn leave(&mut self, leaver: usize) {
+        let identity = &self.nodes[leaver].identity;
+        let validator = identity.index;
+        let mut payer = Payer::operator(&identity.receipts);
+        let leave = SystemOp::LeaveValidator { validator };
+        let envelope = Box::new(payer.operation(self.chain, Height(0), &leave));
+        let mut places = 0..self.plan.nodes;
+        let stays = |place: &usize| self.is_honest(*place) && !self.plan.leavers.contains(place);
+        let to = places.find(stays).expect("not all leave");
+        self.tickets += 1;
+        let ticket = self.tickets;
+        self.later(LEAVE_US, to, 0, Event::Submit { ticket, envelope });
     }
 
     fn is_done(&self) -> bool {
