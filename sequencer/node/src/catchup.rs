@@ -188,7 +188,7 @@ impl Shell {
             let mut ranges = lock(&ranges);
             let verify = |first, blocks: &[Block], certificate: &CommitCertificate| {
                 let keys = self.keys(certificate.epoch).ok_or(Unverified::Unknown)?;
-                let verifier = keys.verifier(self.genesis.chain_id());
+                let verifier = keys.verifier(self.committees.chain);
                 verify_blocks(&verifier, first, blocks, certificate).map_err(Unverified::Wrong)
             };
             let wanted = ranges.missing(part);

@@ -17,7 +17,8 @@ const CHANGES_AT_ONCE: usize = 64;
 
 /// The committees, as far as they are known.
 pub(crate) struct Committees {
-    chain: ChainId,
+    /// The genesis' id, which takes hashing all of it.
+    pub(crate) chain: ChainId,
     first: Arc<EpochKeys>,
     known: Mutex<Known>,
 }

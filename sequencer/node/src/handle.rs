@@ -383,7 +383,7 @@ impl Backend for NodeHandle {
         let opening = metrics.opening_percentiles();
         let leader = metrics.leader.load(Ordering::Relaxed);
         StatusView {
-            chain: self.shell.genesis.chain_id().to_string(),
+            chain: self.shell.committees.chain.to_string(),
             validator: self.shell.own.0,
             view: metrics.view.load(Ordering::Relaxed),
             leader: u16::try_from(leader).ok(),

@@ -184,7 +184,7 @@ async fn begin_from(shell: &Shell, ran_before: bool) -> Result<Option<SafetyStat
                         answers.remove(&from);
                         continue;
                     };
-                    match standing.verify(&keys.verifier(shell.genesis.chain_id())) {
+                    match standing.verify(&keys.verifier(shell.committees.chain)) {
                         Ok(()) => drop(answers.insert(from, Some(*standing))),
                         Err(error) => shell.transport.punish(from, &error.to_string()),
                     }
@@ -432,7 +432,7 @@ async fn pieces(
 
 /// Whether it has every sealed bid that its ledger holds, whole.
 fn holds_its_bids(shell: &Shell, record: &SnapshotRecord, ledger: &Ledger) -> bool {
-    let chain = shell.genesis.chain_id();
+    let chain = shell.committees.chain;
     let whole = |envelope| admission::check_shape(chain, envelope).is_ok();
     let held = |id| {
         record
@@ -475,7 +475,7 @@ async fn blocks(shell: &Shell, wanted: Wanted, manifest: &SnapshotManifest) -> O
             let Some(keys) = shell.keys(certificate.epoch) else {
                 continue;
             };
-            let verifier = keys.verifier(shell.genesis.chain_id());
+            let verifier = keys.verifier(shell.committees.chain);
             match verify_blocks(&verifier, next, &blocks, &certificate) {
                 Ok(()) if extends => {
                     found = Some((blocks, certificate));
