@@ -1,6 +1,6 @@
 //! A node that was away for longer than the others keep blocks.
 
-use conclave_types::{ConsensusParameters, Epoch, Height, RollupId};
+use conclave_types::{ConsensusParameters, Epoch, Height, RollupId, limits};
 
 use super::common::{Network, PATIENCE, Running, submit};
 use crate::NodeError;
@@ -59,16 +59,16 @@ async fn a_node_notices_that_nobody_has_its_blocks() {
     }
 }
 
-/// Two epochs began while it was away. It looked for a snapshot that the first epoch's committee vouches
+/// An epoch began while it was away. It looked for a snapshot that the first epoch's committee vouches
 /// for, and could not check the blocks that come with it; and had it got them, it would have refused its
 /// own memory as one of another epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_skips_epochs() {
+async fn a_node_skips_into_a_later_epoch() {
     let mut network = Network::with(ConsensusParameters {
         heartbeat_ms: 30,
         epoch_blocks: 60,
         grace_blocks: 10,
-        keygen_phase_blocks: 40,
+        keygen_phase_blocks: limits::KEYGEN_PHASE_BLOCKS_MIN,
         ..ConsensusParameters::default()
     });
     let mut nodes = network.start_all().await;
@@ -80,7 +80,7 @@ async fn a_node_skips_epochs() {
     // What it notes when it finds out, as the test above shows.
     store.commit(&mark_behind()).expect("is written");
     away.stop().await;
-    let begun = reaches(&nodes[0], Epoch(2)).await;
+    let begun = reaches(&nodes[0], Epoch(1)).await;
     let head = Height(begun.0 + SNAPSHOT_SURE);
     for node in &nodes {
         node.executed(head).await;
@@ -89,10 +89,12 @@ async fn a_node_skips_epochs() {
     let back = network.start(3).await;
     back.executed(head).await;
 
-    // With one of the others gone, nothing is final without its votes.
+    // With one of the others gone, nothing is final without its votes, nor opened without its shares of
+    // the key that it took part in.
+    reaches(&back, Epoch(2)).await;
     nodes.remove(0).stop().await;
     network.seal_to(&nodes[0].handle.ledger().present_setup().clone());
-    let envelope = network.sealed(ORDERED, &[b"with its vote".to_vec()]);
+    let envelope = network.sealed(ORDERED, &[b"with its help".to_vec()]);
     let (_, height) = submit(&nodes[0], envelope).await;
     back.executed(height).await;
     for node in nodes.into_iter().chain([back]) {
