@@ -17,6 +17,23 @@ fn three_join_together_and_a_fourth_waits() {
     assert_eq!(setup.threshold().map(Threshold::quorum), Ok(5));
 }
 
+/// A newcomer that asked for a third of all weight was waited for by all who asked after it, and
+/// would have been able to stop the chain alone.
+#[test]
+fn who_asks_for_too_much_waits_alone() {
+    let mut world = world();
+    let greedy = SystemOp::RegisterValidator(info(NEWCOMERS + 5, 3));
+    done(&mut world, vec![(NEWCOMERS + 5, greedy)]);
+    join(&mut world, &[0]);
+    leave(&mut world, 2, OPERATORS + 2);
+    reach(&mut world, 1, &[]);
+    assert_eq!(weights(&world), [1, 1, 0, 1, 0, 1]);
+    // Three more, and three is f.
+    join(&mut world, &[1, 2, 3]);
+    reach(&mut world, 2, &[]);
+    assert_eq!(weights(&world), [1, 1, 0, 1, 3, 1, 1, 1, 1]);
+}
+
 #[test]
 fn fees_go_to_the_present_members() {
     let mut world = world();
