@@ -57,7 +57,7 @@ pub trait SealScheme: ShareProofs {
     fn check(&self, headers: &[&EnvelopeHeader]) -> Vec<bool>;
 
     /// The own share points of headers that are sealed to one key: for each own share of that key,
-    /// one point per header. They may be computed
+    /// one point per header; nothing for a node without shares of it. They may be computed
     /// long before release, and are secret until then. The headers must have passed
     /// [`check`](Self::check); a share of an unchecked seal could help to read another envelope.
     fn share_points(&self, headers: &[&EnvelopeHeader]) -> Vec<Vec<Point>>;

@@ -83,6 +83,13 @@ pub struct ShareBundle {
     pub signature: EdSignature,
 }
 
+impl ShareBundle {
+    /// Whether there is no share in it: it opens nothing, whoever signed it.
+    pub fn is_empty(&self) -> bool {
+        self.shares.iter().all(Vec::is_empty)
+    }
+}
+
 /// The recovered group element of an envelope, checkable by all against its header.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Opening {

@@ -16,8 +16,8 @@ use crate::dispersal;
 use crate::opening::Openings;
 use crate::proposer::{PendingCheck, slot};
 use crate::{
-    Action, Config, Dispersal, Done, Fetch, Input, LedgerReference, Message, Recovered, Sequencer,
-    Work, Write,
+    Action, Config, Dispersal, Done, Fetch, Input, LedgerReference, Message, OpeningRecord,
+    Recovered, Sequencer, Work, Write,
 };
 
 /// A validator's transport key.
@@ -647,7 +647,7 @@ fn bundle(context: ShareContext, signer: u16) -> ShareBundle {
         context,
         signer: ValidatorIndex(signer),
         lists: vec![],
-        shares: vec![],
+        shares: vec![vec![Point([0; 32])]],
         proofs: vec![],
         signature: EdSignature([0; 64]),
     }
@@ -723,4 +723,78 @@ fn shares_leave_only_after_all_writes_so_far() {
         _ => false,
     });
     assert!(behind, "{actions:?}");
+}
+
+/// Three bundles without a share were a quorum: the lane was tried on nothing, and the real shares of
+/// those who had sent them, as a validator did that got its key shares late, were refused from then on.
+#[test]
+fn bundles_without_a_share_count_for_nothing() {
+    let mut node = Node::new();
+    let context = lane_of_a_sealed_envelope(&mut node);
+    let is_open = |action: &Action| matches!(action, Action::Work(Work::Open { .. }));
+    let mut send = |bundle: ShareBundle| {
+        let from = bundle.signer;
+        let message = Message::Shares(bundle);
+        let input = Input::Message { from, message };
+        node.sequencer.handle(1, input)
+    };
+    for signer in 1..4 {
+        let mut empty = bundle(context, signer);
+        empty.shares = [vec![], vec![vec![]]][usize::from(signer) % 2].clone();
+        let actions = send(empty);
+        assert!(!actions.iter().any(is_open), "{actions:?}");
+        assert!(actions.iter().any(|action| matches!(
+            action,
+            Action::Misbehaviour { validator, evidence: None, .. } if validator.0 == signer
+        )));
+    }
+    let real = (1..4).flat_map(|signer| send(bundle(context, signer)));
+    assert_eq!(real.filter(is_open).count(), 1);
+}
+
+/// Nor does one of ours leave, or count after a restart that finds it in the store.
+#[test]
+fn a_bundle_of_ours_without_a_share_is_none() {
+    let mut node = Node::new();
+    let context = lane_of_a_sealed_envelope(&mut node);
+    let mut empty = bundle(context, 0);
+    empty.shares.clear();
+    let done = Done::Bundled {
+        context,
+        bundles: vec![empty.clone()],
+    };
+    let actions = node.sequencer.handle(1, Input::Done(Box::new(done)));
+    assert!(actions.is_empty(), "{actions:?}");
+
+    let record = OpeningRecord {
+        verdicts: vec![Verdict::Opened(Point([1; 32]))],
+        bundles: vec![empty],
+        evidence: None,
+    };
+    let actions = node.sequencer.handle(
+        1,
+        Input::Reopened {
+            height: context.height,
+            lane: context.lane,
+            record: Box::new(record),
+        },
+    );
+    let again = |action: &Action| matches!(action, Action::Work(Work::Bundle { .. }));
+    assert!(actions.iter().any(again), "{actions:?}");
+}
+
+/// The lane of block 1, which holds one sealed envelope.
+fn lane_of_a_sealed_envelope(node: &mut Node) -> ShareContext {
+    let block = block(1, vec![], node.root);
+    let context = ShareContext {
+        block: block.id(),
+        height: Height(1),
+        lane: LaneKind::OnCommit.of(Epoch(0)),
+        group: ShareGroup::Whole,
+    };
+    node.commit(block);
+    let envelope = Arc::new(batch(1, b"sealed").envelopes[0].header.clone());
+    let openings = node.sequencer.openings();
+    openings.start(context, vec![envelope], Arc::new(committee()), 0);
+    context
 }

@@ -16,6 +16,9 @@ use crate::admission;
 use crate::dispersal::{self, Dispersal, Rebuilt};
 use crate::execution::{self, ExecuteJob, ExecuteResult};
 
+#[cfg(test)]
+mod tests;
+
 /// A piece of work.
 #[derive(Debug)]
 pub enum Work {
@@ -159,10 +162,15 @@ impl Work {
                 Done::Rebuilt(Box::new(rebuilt))
             }
             Self::Bundle { context, groups } => {
-                let bundles = groups.into_iter().filter_map(|job| bundle(tools, job));
+                let bundles = groups.into_iter().filter_map(|job| bundle(seal, job));
+                let sign = |mut bundle: ShareBundle| {
+                    let message = bundle_message(tools.votes.chain, &bundle);
+                    bundle.signature = (tools.sign)(&message);
+                    bundle
+                };
                 Done::Bundled {
                     context,
-                    bundles: bundles.collect(),
+                    bundles: bundles.map(sign).collect(),
                 }
             }
             Self::Open {
@@ -224,7 +232,9 @@ fn check_dispersal(
     }
 }
 
-/// Our points per envelope, `None` for a plain one. Each epoch's key is shared by itself.
+/// Our points per envelope, `None` for a plain one and for one sealed to a key that we have no shares
+/// of, or not yet: it is asked for again when they are to be released. Each epoch's key is shared by
+/// itself.
 fn share_points(seal: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<Option<Vec<Point>>> {
     let mut by_key: BTreeMap<Epoch, Vec<usize>> = BTreeMap::new();
     for (at, header) in envelopes.iter().enumerate() {
@@ -236,6 +246,9 @@ fn share_points(seal: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<Opt
     for (_, sealed) in by_key {
         let headers: Vec<&EnvelopeHeader> = sealed.iter().map(|at| envelopes[*at]).collect();
         let rows = seal.share_points(&headers);
+        if rows.is_empty() {
+            continue;
+        }
         for (column, at) in sealed.into_iter().enumerate() {
             points[at] = Some(rows.iter().map(|row| row[column]).collect());
         }
@@ -243,26 +256,24 @@ fn share_points(seal: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<Opt
     points
 }
 
-fn bundle(tools: &Tools, job: BundleJob) -> Option<ShareBundle> {
+/// Our bundle of a group, to be signed; `None` without shares of its key.
+fn bundle(seal: &dyn SealScheme, job: BundleJob) -> Option<ShareBundle> {
     let BundleJob {
         context,
         envelopes,
         mut points,
     } = job;
-    let seal = tools.seal.as_ref();
     let missing: Vec<usize> = (0..points.len()).filter(|i| points[*i].is_none()).collect();
     let without: Vec<&EnvelopeHeader> = missing.iter().map(|i| envelopes[*i].as_ref()).collect();
     for (index, computed) in missing.into_iter().zip(share_points(seal, &without)) {
         points[index] = computed;
     }
-    let columns: Vec<Vec<Point>> = points.into_iter().flatten().collect();
+    let columns: Vec<Vec<Point>> = points.into_iter().collect::<Option<_>>()?;
     let key_shares = columns.first().map_or(0, Vec::len);
     let rows = (0..key_shares)
         .map(|row| columns.iter().map(|c| c[row]).collect())
         .collect();
-    let mut bundle = seal.bundle(context, &headers(&envelopes), rows)?;
-    bundle.signature = (tools.sign)(&bundle_message(tools.votes.chain, &bundle));
-    Some(bundle)
+    seal.bundle(context, &headers(&envelopes), rows)
 }
 
 /// Opens from the bundles that their senders signed, so that a wrong one can be shown to everybody;

@@ -112,10 +112,11 @@ impl Sequencer {
         &mut self,
         now: u64,
         context: ShareContext,
-        bundles: Vec<ShareBundle>,
+        mut bundles: Vec<ShareBundle>,
         actions: &mut Vec<Action>,
     ) {
         let key = (context.height, context.lane);
+        bundles.retain(|bundle| !bundle.is_empty());
         #[cfg(feature = "broken-rules")]
         if !self.openings.is_started(key) {
             let shares = bundles.into_iter().map(Message::Shares);
@@ -138,7 +139,8 @@ impl Sequencer {
         let groups = self.openings.groups(key);
         let of_groups = |bundles: &[ShareBundle]| {
             let contexts = groups.iter().map(|(context, _)| context);
-            contexts.eq(bundles.iter().map(|bundle| &bundle.context))
+            let full = !bundles.iter().any(ShareBundle::is_empty);
+            full && contexts.eq(bundles.iter().map(|bundle| &bundle.context))
         };
         let count: usize = groups.iter().map(|(_, envelopes)| envelopes.len()).sum();
         if count != record.verdicts.len() || !of_groups(&record.bundles) {
@@ -148,8 +150,18 @@ impl Sequencer {
         self.openings.reopen(key, &record.verdicts, record.evidence);
     }
 
+    /// Takes a peer's shares. A bundle without any would count towards the quorum that an attempt to
+    /// open waits for, and stand in the way of its sender's real ones.
     pub(super) fn shares(&mut self, now: u64, bundle: ShareBundle, actions: &mut Vec<Action>) {
         let context = bundle.context;
+        if bundle.is_empty() {
+            actions.push(Action::Misbehaviour {
+                validator: bundle.signer,
+                what: "a bundle without a share",
+                evidence: None,
+            });
+            return;
+        }
         self.openings.add(bundle, self.executed);
         self.opened(now, context, actions);
     }
