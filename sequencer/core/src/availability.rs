@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use conclave_crypto::{Committee, ed};
 use conclave_types::{
-    BatchHeader, BatchId, BatchRef, ChainId, EdSignature, SignatureSet, Signers, Stored,
+    BatchHeader, BatchId, BatchRef, ChainId, EdSignature, Epoch, SignatureSet, Signers, Stored,
     ValidatorIndex,
 };
 
@@ -140,12 +140,13 @@ impl Availability {
         self.certificates.get(id) == Some(reference)
     }
 
-    /// Forgets every batch that is not ordered: the next committee takes none of their certificates.
-    pub(crate) fn abandon(&mut self) {
+    /// Forgets every batch of an earlier epoch that is not ordered: the committee of this one takes
+    /// none of their certificates. Names those that had one.
+    pub(crate) fn abandon_before(&mut self, epoch: Epoch) -> Vec<BatchId> {
         self.collecting.clear();
-        self.certificates = Certificates::default();
-        self.quotas = Quotas::default();
         self.expected.clear();
+        self.quotas.abandon_before(epoch);
+        self.certificates.abandon_before(epoch)
     }
 
     pub(crate) fn is_ordered(&self, header: &BatchHeader) -> bool {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use conclave_crypto::Shard;
-use conclave_types::{Batch, BatchId, Block, Manifest, Signers, ValidatorIndex};
+use conclave_types::{Batch, BatchId, Block, Epoch, Manifest, Signers, ValidatorIndex};
 
 /// Batches kept in memory that no committed block refers to yet.
 const BATCHES_HELD_MAX: usize = 512;
@@ -78,18 +78,32 @@ impl Bodies {
         evicted
     }
 
-    /// Forgets all batches but those that `needed` names.
-    pub(crate) fn abandon(
+    /// Forgets all batches of earlier epochs than this but those that `needed` names.
+    pub(crate) fn abandon_before(
         &mut self,
+        epoch: Epoch,
         needed: impl Fn(BatchId) -> bool,
     ) -> Vec<(BatchId, Arc<Manifest>)> {
         let (kept, abandoned): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.held)
             .into_iter()
-            .partition(|(id, _)| needed(*id));
+            .partition(|(id, held)| held.manifest.header.epoch >= epoch || needed(*id));
         self.held = kept;
         self.arrivals.retain(|id| self.held.contains_key(id));
         let abandoned = abandoned.into_iter();
         abandoned.map(|(id, held)| (id, held.manifest)).collect()
+    }
+
+    /// An author's batches of this epoch and later ones.
+    pub(crate) fn by(
+        &self,
+        author: ValidatorIndex,
+        epoch: Epoch,
+    ) -> impl Iterator<Item = (BatchId, &Arc<Manifest>)> {
+        let held = self.held.iter().filter(move |(_, held)| {
+            let header = &held.manifest.header;
+            header.author == author && header.epoch >= epoch
+        });
+        held.map(|(id, held)| (*id, &held.manifest))
     }
 
     /// Forgets a batch.

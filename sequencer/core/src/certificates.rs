@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use conclave_crypto::Committee;
-use conclave_types::{BatchHeader, BatchId, BatchRef, Signers, ValidatorIndex, limits};
+use conclave_types::{BatchHeader, BatchId, BatchRef, Epoch, Signers, ValidatorIndex, limits};
 
 use crate::proposer::{Slot, slot};
 
@@ -78,6 +78,20 @@ impl Certificates {
             self.authors.remove(&author);
         }
         ended
+    }
+
+    /// Removes and names those of earlier epochs than this.
+    pub(crate) fn abandon_before(&mut self, epoch: Epoch) -> Vec<BatchId> {
+        let authors: Vec<ValidatorIndex> = self.authors.keys().copied().collect();
+        let of_author = |author| self.forget(author, |header| header.epoch < epoch);
+        authors.into_iter().flat_map(of_author).collect()
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &BatchRef> {
+        self.certified
+            .values()
+            .map(|certified| &certified.reference)
     }
 
     /// Up to `max` batches whose slots no ancestor holds, each slot once. Authors take turns, one

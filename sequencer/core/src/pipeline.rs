@@ -233,6 +233,12 @@ impl Sequencer {
         let mut certified = Vec::new();
         for reference in recovered.certificates {
             let id = reference.header.id();
+            // What an earlier committee certified, no block can order any more.
+            if reference.header.epoch < sequencer.epochs.current() {
+                let (writes, then) = (vec![Write::Ordered(id)], Vec::new());
+                actions.push(Action::Durable { writes, then });
+                continue;
+            }
             if sequencer.availability.certify(id, reference.clone(), now) {
                 certified.push(reference);
             }
@@ -258,22 +264,33 @@ impl Sequencer {
         let id = header.id();
         self.hold(id, dispersal.manifest.clone());
         self.bodies.store(id);
-        let present = header.epoch == self.epochs.current();
-        let open = present && !self.availability.is_ordered(header);
+        if let Some(batch) = batch {
+            self.bodies.rebuilt(id, Some(Body::Whole(batch)));
+        }
+        // One of a later epoch waits for the replay to begin it.
+        let open = header.epoch >= self.epochs.current() && !self.availability.is_ordered(header);
         if open {
             self.availability.quotas.keep(id, &dispersal.manifest);
         }
-        let ours = header.author == self.config.index && open;
-        if ours {
+        if open && header.author == self.config.index {
             self.batch_sequence = self.batch_sequence.max(header.sequence);
-            for envelope in &dispersal.manifest.envelopes {
-                self.mempool.mark_batched(envelope.id());
-            }
+            self.resume(id, &dispersal.manifest, actions);
         }
-        let Some(batch) = batch else { return };
-        self.bodies.rebuilt(id, Some(Body::Whole(batch.clone())));
-        if ours && self.availability.certificate(id).is_none() {
-            self.encode(batch.as_ref().clone(), actions);
+    }
+
+    /// Goes on with a batch of ours: what it holds waits in it, and it is dispersed again unless it
+    /// has its certificate. In its own epoch, that is; the committee of another codes it differently.
+    fn resume(&mut self, id: BatchId, manifest: &Manifest, actions: &mut Vec<Action>) {
+        for envelope in &manifest.envelopes {
+            self.mempool.mark_batched(envelope.id());
+        }
+        let certified = self.availability.certificate(id).is_some();
+        if certified || manifest.header.epoch != self.epochs.current() {
+            return;
+        }
+        if let Some(Body::Whole(batch)) = self.bodies.body(id) {
+            let batch = batch.as_ref().clone();
+            self.encode(batch, actions);
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use conclave_types::{BatchId, Manifest, ValidatorIndex, limits};
+use conclave_types::{BatchId, Epoch, Manifest, ValidatorIndex, limits};
 
 /// What of its quota an author uses itself: others learn a little later what was ordered.
 const OWN_PART: usize = 2;
@@ -15,9 +15,24 @@ const OWN_PART: usize = 2;
 /// One author's unordered batches.
 #[derive(Debug, Default)]
 struct Kept {
-    /// With their bodies' bytes.
-    batches: BTreeMap<BatchId, (u64, u64)>,
+    batches: BTreeMap<BatchId, Share>,
     bytes: u64,
+}
+
+/// What one batch takes of its author's quota.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    epoch: Epoch,
+    sequence: u64,
+    /// Of its bodies.
+    bytes: u64,
+}
+
+impl Kept {
+    fn retain(&mut self, keeps: impl Fn(&Share) -> bool) {
+        self.batches.retain(|_, share| keeps(share));
+        self.bytes = self.batches.values().map(|share| share.bytes).sum();
+    }
 }
 
 /// All authors' unordered batches.
@@ -46,8 +61,12 @@ impl Quotas {
     pub(crate) fn keep(&mut self, id: BatchId, manifest: &Manifest) {
         let kept = self.authors.entry(manifest.header.author).or_default();
         let bytes = manifest.body_bytes();
-        let entry = (manifest.header.sequence, bytes);
-        if kept.batches.insert(id, entry).is_none() {
+        let share = Share {
+            epoch: manifest.header.epoch,
+            sequence: manifest.header.sequence,
+            bytes,
+        };
+        if kept.batches.insert(id, share).is_none() {
             kept.bytes += bytes;
         }
     }
@@ -57,11 +76,18 @@ impl Quotas {
         let Some(kept) = self.authors.get_mut(&author) else {
             return;
         };
-        kept.batches.retain(|_, (sequence, _)| !over(*sequence));
-        kept.bytes = kept.batches.values().map(|(_, bytes)| bytes).sum();
+        kept.retain(|share| !over(share.sequence));
         if kept.batches.is_empty() {
             self.authors.remove(&author);
         }
+    }
+
+    /// Forgets those of earlier epochs than this.
+    pub(crate) fn abandon_before(&mut self, epoch: Epoch) {
+        self.authors.retain(|_, kept| {
+            kept.retain(|share| share.epoch >= epoch);
+            !kept.batches.is_empty()
+        });
     }
 
     fn used(&self, author: ValidatorIndex) -> (usize, u64) {

@@ -185,6 +185,11 @@ impl Node {
     }
 
     fn recovered(ordered: Vec<(ValidatorIndex, Vec<u64>)>) -> Self {
+        Self::restarted(|recovered| recovered.ordered = ordered).0
+    }
+
+    /// With more than nothing in the store.
+    fn restarted(stored: impl FnOnce(&mut Recovered)) -> (Self, Vec<Action>) {
         let genesis = genesis();
         let ledger = Arc::new(Ledger::genesis(&genesis));
         let root = ledger.root();
@@ -199,12 +204,12 @@ impl Node {
             view_timeout_ms_max: 8_000,
             sign: Box::new(|message| key(0).sign(message)),
         };
-        let recovered = Recovered {
+        let mut recovered = Recovered {
             ledger,
             height: Height(0),
             held: vec![],
             mempool: vec![],
-            ordered,
+            ordered: vec![],
             batches: vec![],
             certificates: vec![],
             roots: vec![],
@@ -214,8 +219,9 @@ impl Node {
             },
             committed: Height(0),
         };
-        let (sequencer, _) = Sequencer::new(config, recovered, 0);
-        Self { sequencer, root }
+        stored(&mut recovered);
+        let (sequencer, actions) = Sequencer::new(config, recovered, 0);
+        (Self { sequencer, root }, actions)
     }
 
     fn give(&mut self, message: Message) -> Vec<Action> {

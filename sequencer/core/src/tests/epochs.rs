@@ -135,6 +135,125 @@ fn an_epoch_that_is_told_twice_changes_nothing() {
     );
 }
 
+/// A batch of epoch 1, one plain envelope, with what this validator holds of it.
+fn of_second(author: u16, sequence: u64, body: &[u8]) -> (Arc<Batch>, Arc<Dispersal>) {
+    let mut batch = batch(sequence, body).as_ref().clone();
+    batch.header.author = ValidatorIndex(author);
+    batch.header.epoch = Epoch(1);
+    let committee = Committee::of_epoch(&second()).expect("3f+1");
+    let (batch, dispersals) = dispersal::encode(&mut Coder::default(), &committee, Box::new(batch));
+    (batch, dispersals[0].clone())
+}
+
+/// A validator stops in epoch 1, and its newest snapshot of the ledger is of epoch 0: block 1, which
+/// it executes again, is the last one before. Gives what it does when epoch 1 begins.
+fn replayed(stored: impl FnOnce(&mut Recovered)) -> (Node, Vec<Action>) {
+    let (mut node, _) = Node::restarted(|recovered| {
+        recovered.committed = Height(1);
+        stored(recovered);
+    });
+    node.commit(block(1, vec![], node.root));
+    let begun = node.sequencer.handle(1, Input::Epoch(Arc::new(second())));
+    (node, begun)
+}
+
+fn ordered(actions: &[Action]) -> Vec<BatchId> {
+    let writes = actions.iter().filter_map(|action| match action {
+        Action::Durable { writes, .. } => Some(writes),
+        _ => None,
+    });
+    let ordered = writes.flatten().filter_map(|write| match write {
+        Write::Ordered(id) => Some(*id),
+        _ => None,
+    });
+    ordered.collect()
+}
+
+/// A restart whose replay crosses the boundary of two epochs forgot what the store held of the second
+/// one, in the store too: batches that this validator had signed "stored" for, and their certificates.
+#[test]
+fn a_replay_into_the_next_epoch_keeps_its_batches_and_certificates() {
+    let old = batch(1, b"old");
+    let (held, dispersal) = of_second(1, 2, b"held");
+    let (other, _) = of_second(1, 3, b"elsewhere");
+    let (mut node, begun) = replayed(|recovered| {
+        recovered.batches = vec![
+            (dispersals(&old)[0].clone(), None),
+            (dispersal.clone(), None),
+        ];
+        recovered.certificates = [&old, &held, &other].map(|batch| certified(batch)).to_vec();
+    });
+    assert_eq!(ordered(&begun), [old.header.id()], "no block can take it");
+    assert!(asked(&begun, &held).is_some(), "bodies are still wanted");
+    let batches = node.payload().into_iter().find_map(|action| match action {
+        Action::Payload { batches, .. } => Some(batches),
+        _ => None,
+    });
+    let batches = batches.expect("an answer").into_iter();
+    let batches: Vec<BatchId> = batches.map(|batch| batch.header.id()).collect();
+    assert_eq!(batches, [held.header.id(), other.header.id()]);
+    // Sent again it is signed again at once, as what we hold already.
+    let again = node.give(Message::Dispersal(dispersal));
+    assert!(!again.iter().any(|action| matches!(action, Action::Work(_))));
+    let signed = |action: &Action| {
+        matches!(
+            action,
+            Action::Send {
+                message: Message::Stored(_),
+                ..
+            }
+        )
+    };
+    assert!(again.iter().any(|action| match action {
+        Action::Durable { then, .. } => then.iter().any(signed),
+        _ => false,
+    }));
+}
+
+/// Nor are the quotas forgotten: an author would have had twice as much kept.
+#[test]
+fn a_replay_into_the_next_epoch_keeps_the_quotas() {
+    let kept = (0..limits::AUTHOR_BATCHES_MAX as u64).map(|n| of_second(1, n + 1, b"kept"));
+    let kept = kept.map(|(_, dispersal)| (dispersal, None));
+    let (mut node, _) = replayed(|recovered| recovered.batches = kept.collect());
+    let checks = |actions: Vec<Action>| {
+        let check = |action: &Action| matches!(action, Action::Work(Work::CheckDispersal { .. }));
+        actions.iter().any(check)
+    };
+    let (_, more) = of_second(1, 1_000, b"more");
+    assert!(!checks(node.give(Message::Dispersal(more))));
+    let (_, others) = of_second(2, 1_000, b"more");
+    let (from, message) = (ValidatorIndex(2), Message::Dispersal(others));
+    assert!(checks(
+        node.sequencer.handle(1, Input::Message { from, message })
+    ));
+}
+
+/// A batch of ours goes on where it was, coded for its own committee, and nothing that it holds is
+/// packed a second time.
+#[test]
+fn a_replay_into_the_next_epoch_goes_on_with_our_batch() {
+    let (own, dispersal) = of_second(0, 7, b"ours");
+    let envelope = own.envelopes[0].clone();
+    let id = envelope.header.id();
+    let (node, begun) = replayed(|recovered| {
+        recovered.mempool = vec![envelope];
+        recovered.batches = vec![(dispersal, Some(own.clone()))];
+    });
+    let coded: Vec<_> = begun
+        .iter()
+        .filter_map(|action| match action {
+            Action::Work(Work::Encode { batch, committee }) => {
+                Some((batch.header.id(), committee.epoch))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(coded, [(own.header.id(), Epoch(1))]);
+    assert_eq!(node.sequencer.waiting(id), Some(true));
+    assert_eq!(ordered(&begun), []);
+}
+
 /// Nothing is stuck at a rotation: what was acknowledged and is sealed to a key that no block may
 /// use any more is reported, and its payer can seal it again.
 #[test]
