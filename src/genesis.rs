@@ -194,6 +194,8 @@ pub(crate) fn write_draft(path: &Path, draft: &Draft) -> anyhow::Result<()> {
     if threshold.faults() == 0 {
         bail!("[CV-CLI-009] a committee of weight 1 tolerates no fault; use at least 4 validators");
     }
+    // Before anybody generates a key for it.
+    draft.consensus.check()?;
     write_toml(path, draft)
 }
 

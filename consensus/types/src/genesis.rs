@@ -74,7 +74,7 @@ pub struct ConsensusParameters {
     /// ordered.
     pub grace_blocks: u64,
     /// Heights that each phase of the next epoch's key generation stays open for those who have not
-    /// spoken.
+    /// spoken; with epochs, [`limits::KEYGEN_PHASE_BLOCKS_MIN`] at least.
     pub keygen_phase_blocks: u64,
     /// How long the bond of a validator that left stays locked at least, in block time.
     pub unbonding_ms: u64,
@@ -156,6 +156,13 @@ pub enum GenesisError {
     /// More of a forfeited bond than all of it.
     #[error("[CV-TYPE-006] reporter_percent is {percent}, of 100 at most; lower it")]
     ReporterPercent { percent: u8 },
+    /// Honest members could not speak in time while opening lags as far as it may.
+    #[error(
+        "[CV-TYPE-007] keygen_phase_blocks is {blocks}, of {} at least: opening may lag {} blocks behind ordering, and what a member then says takes some to be ordered; raise it, or set epoch_blocks to 0 for a chain without epochs",
+        limits::KEYGEN_PHASE_BLOCKS_MIN,
+        limits::LEDGER_LAG_BLOCKS_MAX
+    )]
+    KeygenPhase { blocks: u64 },
 }
 
 impl Default for ConsensusParameters {
@@ -169,7 +176,8 @@ impl Default for ConsensusParameters {
             reporter_percent: 10,
             epoch_blocks: 10_000,
             grace_blocks: 200,
-            keygen_phase_blocks: 50,
+            // What was lost on its way is said again in time while opening lags half as far as it may.
+            keygen_phase_blocks: limits::KEYGEN_PHASE_BLOCKS_MIN + limits::ORDER_BLOCKS,
             unbonding_ms: 24 * 3_600_000,
         }
     }
@@ -217,6 +225,19 @@ impl ConsensusParameters {
     pub fn bond(&self, weight: u16) -> Option<Amount> {
         let bond = self.validator_bond.0.checked_mul(u64::from(weight))?;
         Some(Amount(bond))
+    }
+
+    /// Checks them by themselves: a draft of a genesis has them before it has a key.
+    pub fn check(&self) -> Result<(), GenesisError> {
+        let percent = self.reporter_percent;
+        if percent > 100 {
+            return Err(GenesisError::ReporterPercent { percent });
+        }
+        let blocks = self.keygen_phase_blocks;
+        if self.epoch_blocks > 0 && blocks < limits::KEYGEN_PHASE_BLOCKS_MIN {
+            return Err(GenesisError::KeygenPhase { blocks });
+        }
+        Ok(())
     }
 }
 
@@ -277,10 +298,7 @@ impl Genesis {
                 expected: threshold.total(),
             });
         }
-        let percent = self.consensus.reporter_percent;
-        if percent > 100 {
-            return Err(GenesisError::ReporterPercent { percent });
-        }
+        self.consensus.check()?;
         let bonds = self
             .validators
             .iter()

@@ -62,6 +62,16 @@ pub const BLOCK_TIME_AHEAD_MS_MAX: u64 = 250;
 /// Blocks between the newest block and the ledger root a header names, before proposing waits:
 /// the bound on how far opening may fall behind ordering.
 pub const LEDGER_LAG_BLOCKS_MAX: u64 = 64;
+/// Blocks within which an envelope that a validator submits is expected to be ordered. A batch whose
+/// dispersal or certificate was lost is sent again after 500 ms, in which a quick network makes some 16
+/// blocks; twice as many leave room for leaders that leave it out.
+pub const ORDER_BLOCKS: u64 = 32;
+/// Heights that a phase of a key generation stays open at least. A member learns that a phase has
+/// begun when it executes the block that the one before ended with; by then blocks up to
+/// [`LEDGER_LAG_BLOCKS_MAX`] above it may be ordered, which hold nothing that it says. What it says then
+/// is ordered within [`ORDER_BLOCKS`] more. In a shorter phase honest members fall short as soon as
+/// opening lags as far as it may, in every attempt anew.
+pub const KEYGEN_PHASE_BLOCKS_MIN: u64 = LEDGER_LAG_BLOCKS_MAX + ORDER_BLOCKS;
 /// Envelopes a validator keeps that are not ordered yet.
 pub const MEMPOOL_ENVELOPES_MAX: usize = 65_536;
 /// Bytes of them.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+mod genesis;
 mod wire;
 
 fn header() -> EnvelopeHeader {

@@ -48,6 +48,7 @@ pub struct KeyGenerationView<'a> {
     round: Round,
     phase: KeyGenerationPhase,
     since: Height,
+    last: Height,
     said: Vec<(ValidatorIndex, &'a Contribution)>,
 }
 
@@ -65,6 +66,11 @@ impl KeyGenerationView<'_> {
     /// The height at whose end the phase began.
     pub const fn since(&self) -> Height {
         self.since
+    }
+
+    /// The last height whose messages the phase takes, should it not end before.
+    pub const fn last(&self) -> Height {
+        self.last
     }
 
     /// What everyone has said.
@@ -87,6 +93,7 @@ impl Ledger {
             round: round.ok()?,
             phase: attempt.phase,
             since: attempt.since,
+            last: self.last_of(&attempt),
             said: candidates().map(|(slot, c)| (*slot, &c.said)).collect(),
         })
     }
@@ -167,14 +174,19 @@ impl Ledger {
             && height.0 >= first.0.saturating_add(blocks / 2)
     }
 
+    /// The last height of the present phase.
+    fn last_of(&self, attempt: &Attempt) -> Height {
+        let window = self.state.parameters.consensus.keygen_phase_blocks.max(1);
+        Height(attempt.since.0.saturating_add(window))
+    }
+
     /// What follows the present phase, if it is over: everyone has spoken, or the window is past.
     fn phase_after(&self, attempt: &Attempt, height: Height) -> Option<Next> {
         use KeyGenerationPhase::{Acknowledge, Channel, Deal, Done, Reveal};
         if attempt.phase == Done {
             return None;
         }
-        let window = self.state.parameters.consensus.keygen_phase_blocks.max(1);
-        let late = height.0 >= attempt.since.0.saturating_add(window);
+        let late = height >= self.last_of(attempt);
         let view = self.key_generation()?;
         let board = view.board();
         if !late && !board.is_complete() {

@@ -5,14 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use conclave_ledger::{Ledger, Standing};
-use conclave_types::{Genesis, TransportKey, ValidatorIndex, ValidatorInfo};
+use conclave_types::{Genesis, TransportKey, ValidatorIndex, ValidatorInfo, limits};
 
 use crate::node::NodeError;
 use crate::shell::{Shell, lock};
-use crate::transport::PeerConfig;
-
-/// Final blocks that wait to be executed from which on a registry counts as an old one.
-const BEHIND_BLOCKS: u64 = 32;
+use crate::transport::{PeerConfig, TransportError};
 
 /// Where a validator that the genesis does not name finds its place, and the others.
 #[derive(Debug, Clone)]
@@ -76,22 +73,18 @@ fn peer(slot: ValidatorIndex, info: &ValidatorInfo, overrides: &Overrides) -> Pe
 /// Keeps the transport's peers those of the registry. Ends with the node.
 pub(crate) async fn follow_registry(
     shell: Arc<Shell>,
-    mut known: Vec<PeerConfig>,
+    first: Vec<PeerConfig>,
     overrides: Overrides,
 ) {
+    let mut roster = Roster::new(first);
     let mut progress = shell.progress.subscribe();
     let mut closing = shell.closing.clone();
     loop {
         let ledger = lock(&shell.ledger).clone();
         if shell.knows_the_registry(&ledger) {
             let peers = registered(&ledger, shell.own, &overrides);
-            if peers != known {
-                tracing::info!(peers = peers.len(), "the registry of validators changed");
-                if let Err(error) = shell.transport.set_peers(peers.clone()).await {
-                    tracing::warn!(%error, "the peers stay as they are");
-                }
-                known = peers;
-            }
+            let set = |peers| shell.transport.set_peers(peers);
+            roster.follow(peers, set).await;
         }
         tokio::select! {
             changed = progress.changed() => if changed.is_err() { return },
@@ -100,14 +93,89 @@ pub(crate) async fn follow_registry(
     }
 }
 
+/// What the transport was told of the peers.
+struct Roster {
+    /// Those that it has.
+    known: Vec<PeerConfig>,
+    /// Those that it last refused.
+    refused: Option<Vec<PeerConfig>>,
+}
+
+impl Roster {
+    const fn new(known: Vec<PeerConfig>) -> Self {
+        Self {
+            known,
+            refused: None,
+        }
+    }
+
+    /// Has other peers than the known ones set; what was refused is tried again the next time, and
+    /// logged once.
+    async fn follow<F>(&mut self, peers: Vec<PeerConfig>, set: impl FnOnce(Vec<PeerConfig>) -> F)
+    where
+        F: Future<Output = Result<(), TransportError>>,
+    {
+        if peers == self.known {
+            return;
+        }
+        match set(peers.clone()).await {
+            Ok(()) => {
+                tracing::info!(peers = peers.len(), "the registry of validators changed");
+                self.known = peers;
+                self.refused = None;
+            }
+            Err(error) => {
+                if self.refused.as_ref() != Some(&peers) {
+                    tracing::warn!(%error, "the registry of validators changed; the peers stay as they are");
+                }
+                self.refused = Some(peers);
+            }
+        }
+    }
+}
+
 impl Shell {
     /// Whether a ledger is new enough to say who the peers are: one of long ago would cut off those
-    /// that a node which catches up gets its blocks from.
+    /// that a node which catches up gets its blocks from. One that lags no further than opening may is
+    /// what everybody has.
     fn knows_the_registry(&self, ledger: &Ledger) -> bool {
         let committed = self.committed.load(Ordering::Relaxed);
         ledger.height().0 > 0
             && !self.joining.load(Ordering::Acquire)
             && lock(&self.syncing).is_none()
-            && committed <= ledger.height().0 + BEHIND_BLOCKS
+            && committed <= ledger.height().0 + limits::LEDGER_LAG_BLOCKS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    fn peers(count: u16) -> Vec<PeerConfig> {
+        let peer = |index| PeerConfig {
+            index: ValidatorIndex(index),
+            key: TransportKey([index as u8; 32]),
+            address: format!("localhost:{index}"),
+        };
+        (1..=count).map(peer).collect()
+    }
+
+    /// Peers that the transport did not take counted as those that it has, and were not set again.
+    #[tokio::test]
+    async fn peers_that_were_not_set_are_set_the_next_time() {
+        let mut roster = Roster::new(peers(3));
+        let refuse = |_| ready(Err(TransportError::Stopped));
+        roster.follow(peers(4), refuse).await;
+        assert_eq!(roster.known, peers(3));
+        let mut asked = Vec::new();
+        let mut take = |set| {
+            asked.push(set);
+            ready(Ok(()))
+        };
+        roster.follow(peers(4), &mut take).await;
+        roster.follow(peers(4), &mut take).await;
+        assert_eq!(asked, [peers(4)], "and only once");
     }
 }

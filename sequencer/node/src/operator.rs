@@ -4,14 +4,15 @@
 use conclave_ledger::Ledger;
 use conclave_types::{
     AccountId, Amount, Bucket, ChainId, Digest, EdSignature, Envelope, EnvelopeCore, Height,
-    ReleaseRule, RollupId, Sequence, SystemOp, codec,
+    ReleaseRule, RollupId, Sequence, SystemOp, codec, limits,
 };
 
 /// The ticket of the node's own submissions; clients' tickets count up from zero.
 pub(crate) const OWN_TICKET: u64 = u64::MAX;
 
-/// Blocks until an operation of ours that was not ordered expires; it is made anew then.
-pub(crate) const RETRY_BLOCKS: u64 = 64;
+/// Blocks until an operation of ours that was not ordered expires; it is made anew then. They count
+/// from the executed height, which ordering may be far ahead of.
+pub(crate) const RETRY_BLOCKS: u64 = limits::LEDGER_LAG_BLOCKS_MAX + limits::ORDER_BLOCKS;
 
 /// The account, and what signs for it.
 pub struct Operator {

@@ -8,6 +8,9 @@
 //!                               shares, destroyed ◀─ retire
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,21 +20,17 @@ use conclave_ledger::{KeyGenerationView, Ledger};
 use conclave_seal::{KeyError, KeyShares, Participant, Tdh2};
 use conclave_types::{
     Epoch, EpochChange, EpochSetup, Height, KeyGenerationPhase, KeyGenerationPost, SystemOp,
-    ValidatorIndex,
+    ValidatorIndex, limits,
 };
 use rand_core::{OsRng, RngCore};
 use zeroize::Zeroizing;
 
 use crate::keyring::Keyring;
-use crate::operator::RETRY_BLOCKS;
 use crate::vault::{self, Vault, VaultError};
 
 /// How many epochs before the present one may have keys that are still needed: the one before, and
 /// one more for a bid that is held across two of their ends.
 const EPOCHS_BACK: u64 = 2;
-
-/// Final blocks that wait to be executed from which on a node counts as behind.
-const BEHIND_BLOCKS: u64 = 32;
 
 /// Keys that cannot be kept, read or used.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +62,8 @@ struct Said {
     epoch: Epoch,
     attempt: u32,
     phase: KeyGenerationPhase,
-    /// The height after which it is said again, should the ledger not have it.
+    /// The height that is executed before it is said again, should the ledger not have it then: all
+    /// that was final when it was said, and as many blocks as it takes to be ordered.
     again_after: Height,
 }
 
@@ -136,17 +136,16 @@ impl Secrets {
     }
 
     /// What this validator has to post in the key generation of a newly executed ledger. Blocks are
-    /// final up to `committed`; what a node that is far behind would say has long been said.
+    /// final up to `committed`; once they reach to the end of a phase nothing more is said in it.
     pub(crate) fn follow(
         &mut self,
         ledger: &Ledger,
         committed: Height,
     ) -> Result<Option<SystemOp>, SecretsError> {
         let next = ledger.epoch().next();
-        let behind = committed.0 > ledger.height().0 + BEHIND_BLOCKS;
         match ledger.key_generation() {
-            Some(view) if view.round().epoch() == next && !behind => {
-                self.speak(&view, ledger.height())
+            Some(view) if view.round().epoch() == next && committed < view.last() => {
+                self.speak(&view, ledger.height(), committed)
             }
             _ => Ok(None),
         }
@@ -273,7 +272,8 @@ impl Secrets {
     fn speak(
         &mut self,
         view: &KeyGenerationView<'_>,
-        height: Height,
+        executed: Height,
+        committed: Height,
     ) -> Result<Option<SystemOp>, SecretsError> {
         let (epoch, attempt) = (view.round().epoch(), view.round().attempt());
         let board = view.board();
@@ -281,7 +281,7 @@ impl Secrets {
         let before = self.said;
         let waits = before.is_some_and(|said| {
             (said.epoch, said.attempt, said.phase) == (epoch, attempt, phase)
-                && height <= said.again_after
+                && executed < said.again_after
         });
         if waits || view.round().weight(self.own) == 0 {
             return Ok(None);
@@ -303,7 +303,7 @@ impl Secrets {
             epoch,
             attempt,
             phase,
-            again_after: Height(height.0 + RETRY_BLOCKS),
+            again_after: Height(committed.max(executed).0 + limits::ORDER_BLOCKS),
         });
         let post = KeyGenerationPost {
             epoch,

@@ -5,7 +5,7 @@ mod common;
 use common::{NEWCOMER, Network, PATIENCE, Running, delivered, settled, submit};
 use conclave_node::backend::Backend;
 use conclave_sdk::{leave_validator, register_validator};
-use conclave_types::{ConsensusParameters, Epoch, Height, RollupId, ValidatorIndex};
+use conclave_types::{ConsensusParameters, Epoch, Height, RollupId, ValidatorIndex, limits};
 
 const ROLLUP: RollupId = RollupId(5);
 const GRACE_BLOCKS: u64 = 10;
@@ -15,7 +15,7 @@ fn short_epochs() -> Network {
         heartbeat_ms: 30,
         epoch_blocks: 60,
         grace_blocks: GRACE_BLOCKS,
-        keygen_phase_blocks: 40,
+        keygen_phase_blocks: limits::KEYGEN_PHASE_BLOCKS_MIN,
         ..ConsensusParameters::default()
     })
 }

@@ -11,7 +11,7 @@ use conclave_node::{Effect, Event};
 use conclave_sequencer::Done;
 use conclave_types::{
     Allocation, Amount, BlockTime, ChainId, ConsensusParameters, Envelope, Genesis, Height,
-    MarketParameters, RollupId, SystemOp,
+    MarketParameters, RollupId, SystemOp, limits,
 };
 use rand::Rng;
 use rand_chacha::ChaCha20Rng;
@@ -168,7 +168,7 @@ impl World {
             consensus: ConsensusParameters {
                 // Real keys take a real part in their generation, which real processes show.
                 epoch_blocks: if real { 0 } else { plan.epoch_blocks },
-                keygen_phase_blocks: 10,
+                keygen_phase_blocks: limits::KEYGEN_PHASE_BLOCKS_MIN,
                 ..ConsensusParameters::default()
             },
             fees: Default::default(),
