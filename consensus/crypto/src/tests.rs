@@ -3,7 +3,7 @@
 
 use conclave_types::{
     AccountId, BlockTime, BlsPublicKey, BlsSignature, Digest, Domain, EdSignature, Epoch, Genesis,
-    Point, SealingKey, ShareIndex, Signers, ValidatorIndex, ValidatorInfo, codec,
+    Point, SealingKey, ShareIndex, Signers, ValidatorIndex, ValidatorInfo, codec, limits,
 };
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::CompressedEdwardsY;
@@ -219,6 +219,9 @@ fn a_committee_counts_weights_and_shares() {
     assert_eq!(committee.share_owner(ShareIndex(0)), None);
     assert_eq!(committee.share_owner(ShareIndex(8)), None);
     assert!(Committee::from_genesis(&genesis(&secrets, &[1, 1, 1, 2])).is_err());
+    let mut hasty = genesis(&secrets, &[1, 3, 2, 1]);
+    hasty.consensus.keygen_phase_blocks = limits::KEYGEN_PHASE_BLOCKS_MIN - 1;
+    assert!(Committee::from_genesis(&hasty).is_err());
 }
 
 struct Signed {

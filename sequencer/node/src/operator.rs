@@ -58,3 +58,31 @@ impl Account {
         conclave_seal::plain(core, codec::encode(op), sign).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use conclave_crypto::EdSecret;
+    use conclave_types::ValidatorIndex;
+
+    use super::*;
+    use crate::http::tests::chain::genesis;
+
+    /// An operation that was made from a ledger as far behind as opening may be had expired before any
+    /// block could order it.
+    #[test]
+    fn an_operation_outlives_the_lag_of_the_ledger_that_it_is_made_from() {
+        let genesis = genesis();
+        let ledger = Ledger::genesis(&genesis);
+        let key = EdSecret::from_seed(&[1; 32]);
+        let mut account = Account::new(Operator {
+            chain: genesis.chain_id(),
+            account: key.account(),
+            sign: Box::new(move |digest| key.sign(digest)),
+        });
+        let validator = ValidatorIndex(0);
+        let envelope = account.envelope(&SystemOp::LeaveValidator { validator }, &ledger);
+        let expiry = envelope.expect("a small operation").header.core.expiry;
+        let newest = ledger.height().0 + limits::LEDGER_LAG_BLOCKS_MAX;
+        assert_eq!(expiry, Height(newest + limits::ORDER_BLOCKS));
+    }
+}
