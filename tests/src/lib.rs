@@ -22,6 +22,8 @@ mod sim;
 pub use checkers::Violation;
 #[cfg(feature = "broken-rules")]
 pub use conclave_consensus::Broken as Rule;
+#[cfg(feature = "broken-rules")]
+pub use conclave_ledger::Broken as LedgerRule;
 pub use coverage::{Branch, Coverage};
 #[cfg(feature = "broken-rules")]
 pub use sim::Broken;

@@ -4,7 +4,7 @@
 //! `cargo test -p conclave-tests --features broken-rules --test mutations`
 
 use conclave_tests::byzantine::Lie;
-use conclave_tests::{Broken, Options, Outcome, Rule, run, run_censored, run_lying};
+use conclave_tests::{Broken, LedgerRule, Options, Outcome, Rule, run, run_censored, run_lying};
 
 /// Runs seeds until an invariant breaks; how many it took, and which broke.
 fn caught(broken: Broken, within: u64, run: impl Fn(Options) -> Outcome) -> (u64, &'static str) {
@@ -57,5 +57,9 @@ mutations! {
     timeouts_sent_once: Broken::Agreement(Rule::Rule6Resend), within 300, breaks "liveness";
     votes_not_written_down: Broken::Agreement(Rule::Rule7Durable), within 10, breaks "rule 7";
     blocks_of_the_future: Broken::Agreement(Rule::BlockTime), within 100, breaks "block time";
+    /// A history is not over before the guilty have lost their bonds.
+    bonds_that_the_guilty_keep: Broken::Ledger(LedgerRule::Forfeit), within 50, breaks "liveness" | "slashing";
+    pay_from_nowhere: Broken::Ledger(LedgerRule::Conservation), within 10, breaks "conservation";
+    proofs_of_anything: Broken::Ledger(LedgerRule::Proofs), within 20, breaks "settlement";
     shares_before_the_certificate: Broken::EarlyShares, within 10, breaks "secrecy";
 }

@@ -3,6 +3,7 @@
 use conclave_types::{Digest, Genesis, codec};
 
 use crate::agenda::Agenda;
+use crate::broken::Switch;
 use crate::error::RestoreError;
 use crate::state::State;
 use crate::tree::StateTree;
@@ -20,6 +21,7 @@ pub struct Ledger {
     pub(crate) agenda: Agenda,
     /// Derived: the root of the state.
     pub(crate) root: Digest,
+    pub(crate) broken: Switch,
 }
 
 impl Ledger {
@@ -71,6 +73,7 @@ impl Ledger {
             tree,
             agenda,
             root,
+            broken: Switch::default(),
         }
     }
 }

@@ -49,6 +49,7 @@ mod agenda;
 mod auctions;
 mod bids;
 mod block;
+mod broken;
 mod delivery;
 mod epochs;
 mod error;
@@ -77,6 +78,8 @@ mod tests;
 
 pub use agenda::FINISHED_KEPT;
 pub use block::{ClosedBid, Content, Delivery, Entry, ExecutableBlock, Executed, Outcome};
+#[cfg(feature = "broken-rules")]
+pub use broken::Broken;
 pub use error::{ExecuteError, OpError, RestoreError};
 pub use events::LedgerEvent;
 pub use fees::{Disposition, FeeChange, FeeLedger, OrderBehind, OrderedBlock, OrderedEnvelope};

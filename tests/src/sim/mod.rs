@@ -53,6 +53,8 @@ pub struct Options {
 pub enum Broken {
     /// One of agreement.
     Agreement(conclave_consensus::Broken),
+    /// One of the ledger.
+    Ledger(conclave_ledger::Broken),
     /// Shares leave before the commit certificate is there.
     EarlyShares,
     /// A proposal may leave out what a quorum has reported for long.

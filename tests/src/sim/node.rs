@@ -119,6 +119,8 @@ impl Node {
     /// Starts the next incarnation from the disk; what must be executed again is returned.
     pub(crate) fn start(&mut self, genesis: &Genesis, now_ms: u64) -> Vec<sequencing::Input> {
         let recovered = self.disk.recover(genesis);
+        #[cfg(feature = "broken-rules")]
+        let recovered = self.with_broken_ledger(recovered);
         let contents = Arc::new(Contents::default());
         for ((rollup, height), record) in &self.disk.deliveries {
             contents.deliver(*rollup, *height, record);
@@ -254,11 +256,19 @@ impl Node {
     }
 
     #[cfg(feature = "broken-rules")]
+    fn with_broken_ledger(&self, mut recovered: super::disk::Recovered) -> super::disk::Recovered {
+        if let Some(super::Broken::Ledger(rule)) = self.broken {
+            Arc::make_mut(&mut recovered.sequencing.ledger).break_rule(rule);
+        }
+        recovered
+    }
+
+    #[cfg(feature = "broken-rules")]
     fn without_rule(&self, mut sequencer: Sequencer) -> Sequencer {
         match self.broken {
             Some(super::Broken::EarlyShares) => sequencer.break_early_shares(),
             Some(super::Broken::Inclusion) => sequencer.break_inclusion(),
-            Some(super::Broken::Agreement(_)) | None => {}
+            Some(super::Broken::Agreement(_) | super::Broken::Ledger(_)) | None => {}
         }
         sequencer
     }
