@@ -16,7 +16,7 @@ use conclave_light::EpochKeys;
 use conclave_market::Verifier;
 use conclave_sequencer::{self as sequencing, OutcomeRecord, Sequencer, Tools};
 use conclave_types::{Genesis, Height, codec};
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use tokio::sync::{mpsc, watch};
 
 use crate::archive::{Archive, ArchiveError, ArchivePlace, History};
@@ -642,11 +642,6 @@ fn receive_class(
     ingress: &Sender<Event>,
 ) {
     while let Some(transport::Message { from, bytes }) = receiver.blocking_recv() {
-        // Nobody reads it yet, and once the queues are full batches stand in the way of the answers
-        // that joining waits for. What counts is sent again or fetched.
-        if shell.joining.load(Ordering::Acquire) {
-            continue;
-        }
         match codec::decode::<PeerMessage>(
             &bytes,
             bounds::SHARES_FRAME_BYTES_MAX.max(bounds::DISPERSAL_FRAME_BYTES_MAX),
@@ -660,7 +655,14 @@ fn receive_class(
                 if bulk {
                     shell.writer.wait_for_room(STORE_PENDING_BYTES);
                 }
-                if ingress.send(Event::Peer { from, message }).is_err() {
+                let event = Event::Peer { from, message };
+                // Nobody reads while the node joins. Were the peers made to wait, their batches would
+                // stand in the way of the answers that joining needs; what counts is sent again.
+                let taken = match shell.joining.load(Ordering::Acquire) {
+                    true => !matches!(ingress.try_send(event), Err(TrySendError::Disconnected(_))),
+                    false => ingress.send(event).is_ok(),
+                };
+                if !taken {
                     return;
                 }
             }
