@@ -224,7 +224,8 @@ fn check_dispersal(
     }
 }
 
-/// Our points per envelope, `None` for a plain one. Each epoch's key is shared by itself.
+/// Our points per envelope; `None` for a plain one, and for one under a key of which we have no shares:
+/// they may come later, or be gone. Each epoch's key is shared by itself.
 fn share_points(seal: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<Option<Vec<Point>>> {
     let mut by_key: BTreeMap<Epoch, Vec<usize>> = BTreeMap::new();
     for (at, header) in envelopes.iter().enumerate() {
@@ -236,6 +237,9 @@ fn share_points(seal: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<Opt
     for (_, sealed) in by_key {
         let headers: Vec<&EnvelopeHeader> = sealed.iter().map(|at| envelopes[*at]).collect();
         let rows = seal.share_points(&headers);
+        if rows.is_empty() {
+            continue;
+        }
         for (column, at) in sealed.into_iter().enumerate() {
             points[at] = Some(rows.iter().map(|row| row[column]).collect());
         }
@@ -255,7 +259,7 @@ fn bundle(tools: &Tools, job: BundleJob) -> Option<ShareBundle> {
     for (index, computed) in missing.into_iter().zip(share_points(seal, &without)) {
         points[index] = computed;
     }
-    let columns: Vec<Vec<Point>> = points.into_iter().flatten().collect();
+    let columns: Vec<Vec<Point>> = points.into_iter().collect::<Option<_>>()?;
     let key_shares = columns.first().map_or(0, Vec::len);
     let rows = (0..key_shares)
         .map(|row| columns.iter().map(|c| c[row]).collect())
