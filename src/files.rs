@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use conclave_crypto::{BlsSecret, EdSecret, load_key, save_key};
-use conclave_node::GenesisShares;
+use conclave_node::{GenesisShares, destroy_if_retired};
 use conclave_seal::KeyShares;
 use conclave_types::Genesis;
 use serde::Serialize;
@@ -183,6 +183,16 @@ impl KeyDir {
     pub(crate) fn save_shares(&self, shares: &KeyShares) -> anyhow::Result<()> {
         use std::os::unix::fs::OpenOptionsExt;
         let path = self.0.join("sealing.key");
+        let secrets = self.0.join("secrets");
+        if secrets.exists() {
+            // It says which keys of that chain are retired, and would have these destroyed.
+            bail!(
+                "[CV-CLI-005] cannot create {} beside {}, which is of another chain; move that away \
+                 first",
+                path.display(),
+                secrets.display()
+            );
+        }
         let text = Zeroizing::new(hex::encode(shares.encode()) + "\n");
         let write = || {
             use std::io::Write;
@@ -204,7 +214,7 @@ impl KeyDir {
     /// The shares of the genesis key; none once that was retired and they were destroyed.
     pub(crate) fn shares_if_any(&self) -> anyhow::Result<Option<GenesisShares>> {
         let file = self.0.join("sealing.key");
-        if !file.exists() {
+        if !file.exists() || destroy_if_retired(&self.0, &file)? {
             return Ok(None);
         }
         let shares = self.shares()?;

@@ -34,7 +34,8 @@ enum Place {
     Queue,
     /// For its batch's order.
     Batch,
-    /// For a lower fee: what its payer would pay at most is less than ordering costs now.
+    /// For a lower fee: what its payer would pay at most is less than ordering costs now. Or for its
+    /// end: no block takes its key any more.
     Parked,
 }
 
@@ -206,8 +207,8 @@ impl Mempool {
     }
 
     /// Takes envelopes for a batch, turn by turn, until the batch is full; grouped by rollup
-    /// ascending. Those that are not `affordable` would be ordered for nothing, and are parked.
-    pub(crate) fn take(&mut self, affordable: impl Fn(&EnvelopeHeader) -> bool) -> Vec<Envelope> {
+    /// ascending. Those that are not `fit` would be ordered for nothing, and are parked.
+    pub(crate) fn take(&mut self, fit: impl Fn(&EnvelopeHeader) -> bool) -> Vec<Envelope> {
         let mut taken: BTreeMap<RollupId, Vec<Envelope>> = BTreeMap::new();
         let (mut count, mut bytes) = (0, 0);
         while let Some((_, &id)) = self.queue.next() {
@@ -221,7 +222,7 @@ impl Mempool {
             }
             self.queue.take();
             self.waiting -= 1;
-            if !affordable(&entry.envelope.header) {
+            if !fit(&entry.envelope.header) {
                 entry.place = Place::Parked;
                 self.parked.insert(id);
                 continue;

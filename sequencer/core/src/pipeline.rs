@@ -140,7 +140,8 @@ pub struct Sequencer {
     encoding: usize,
     /// With their authors.
     checking_batches: BTreeMap<BatchId, ValidatorIndex>,
-    points: BTreeMap<EnvelopeId, Vec<Point>>,
+    /// Our share points of envelopes that are not ordered yet, by the key's epoch.
+    points: BTreeMap<(Epoch, EnvelopeId), Vec<Point>>,
     batch_sequence: u64,
     /// When the last batch of ours left.
     packed_ms: u64,

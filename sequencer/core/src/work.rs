@@ -232,8 +232,8 @@ fn check_dispersal(
     }
 }
 
-/// Our points per envelope, `None` for a plain one and for one sealed to a key that we have no shares
-/// of, or not yet: it is asked for again when they are to be released. Each epoch's key is shared by
+/// Our points per envelope; `None` for a plain one, and for one under a key of which we have no shares:
+/// they may come later, and are asked for again at the release, or be gone. Each epoch's key is shared by
 /// itself.
 fn share_points(seal: &dyn SealScheme, envelopes: &[&EnvelopeHeader]) -> Vec<Option<Vec<Point>>> {
     let mut by_key: BTreeMap<Epoch, Vec<usize>> = BTreeMap::new();

@@ -12,24 +12,27 @@ use conclave_types::{
 /// Sends everything to the scheme of the epoch that an envelope or a lane names.
 ///
 /// What is of an epoch that is not here passes no check and opens nothing. Keys are added before the
-/// core hears of their epoch, and taken away after it has said that nothing needs them, so what a
+/// core hears of their epoch, and taken away when nothing under them can come any more, so what a
 /// lookup finds does not depend on time.
+///
+/// A retired key stays, without this validator's shares: a batch that was packed in the key's last
+/// height may arrive much later, and is judged as it would have been then.
 #[derive(Default)]
 pub struct Keyring {
     schemes: RwLock<BTreeMap<Epoch, Arc<dyn SealScheme>>>,
 }
 
 impl Keyring {
-    /// Adds an epoch's key.
+    /// Adds an epoch's key, in place of what was there.
     pub fn insert(&self, epoch: Epoch, scheme: Arc<dyn SealScheme>) {
         let mut schemes = self.schemes.write().unwrap_or_else(PoisonError::into_inner);
         schemes.insert(epoch, scheme);
     }
 
-    /// Takes away the keys of this epoch and all before.
-    pub fn retire(&self, through: Epoch) {
+    /// Takes away the keys of all epochs before this one.
+    pub fn forget_before(&self, oldest: Epoch) {
         let mut schemes = self.schemes.write().unwrap_or_else(PoisonError::into_inner);
-        schemes.retain(|epoch, _| *epoch > through);
+        *schemes = schemes.split_off(&oldest);
     }
 
     fn of(&self, epoch: Epoch) -> Option<Arc<dyn SealScheme>> {

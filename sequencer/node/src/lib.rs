@@ -70,6 +70,6 @@ pub use operator::Operator;
 pub use records::{BlockRecord, RECORD_BYTES_MAX, SnapshotManifest, SnapshotRecord};
 pub use recovery::RecoveryError;
 pub use replica::{Effect, Event, PeerMessage, Record, Replica};
-pub use secrets::{GenesisShares, SecretsError};
+pub use secrets::{GenesisShares, SecretsError, destroy_if_retired};
 pub use serve::{Request, Response};
 pub use vault::VaultError;

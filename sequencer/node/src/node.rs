@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use conclave_consensus::{Engine, EngineConfig};
-use conclave_crypto::{BlsSecret, Coder, Committee, CommitteeError, EdSecret};
+use conclave_crypto::{BlsCommittee, BlsSecret, Coder, Committee, CommitteeError, EdSecret};
 use conclave_ledger::{BlsCommittees, Ledger, VoteKeys};
 use conclave_light::EpochKeys;
 use conclave_market::Verifier;
@@ -185,7 +185,10 @@ impl Node {
         let (own, peers) = membership::first(&genesis, key, config.membership, &config.peers)?;
         let vault = Vault::open(&config.keys.directory).map_err(SecretsError::from)?;
         let mut secrets = Secrets::new(own, vault, config.keys.bls, config.keys.shares);
-        let signatures = Arc::new(secrets.signatures(&genesis.first_epoch())?);
+        // Only to verify with: this validator may have had another key in the first epoch, and misses it
+        // no more.
+        let signatures = BlsCommittee::verifier(&genesis.first_epoch().validators)
+            .map_err(SecretsError::from)?;
 
         // First what may be taken by another process, so that a mistake changes nothing.
         let listener = http::bind(config.api_listen).await?;
@@ -255,8 +258,8 @@ impl Node {
         let provers = prover_records(&snapshot, ledger.height())?;
         let newest = recovered.newest;
         let first = EpochKeys {
-            committee: committee.clone(),
-            signatures: signatures.clone(),
+            committee,
+            signatures: Arc::new(signatures),
             origin: genesis.origin(),
         };
         let beginning = Beginning::new(opened, recovered)?;
@@ -488,6 +491,11 @@ fn core(
     (clock, mut conduct): (Clock, Conduct),
 ) -> Result<impl FnOnce(&Arc<Shell>, &Inbox) + use<>, String> {
     let genesis = &shell.genesis;
+    // What was read at the start may have been nothing: whoever joined by a snapshot is in another epoch
+    // since, whose keys must be on the ring before the first batch or opening is judged.
+    lock(&shell.secrets)
+        .recover(&recovered.sequencing.ledger, &recovered.changes)
+        .map_err(|error| error.to_string())?;
     let recovery::Recovered {
         agreement: Some(resumed),
         sequencing: recovered,
@@ -717,11 +725,18 @@ async fn follow_key_generations(shell: Arc<Shell>) {
     let mut closing = shell.closing.clone();
     loop {
         let follower = shell.clone();
-        // Acknowledging costs many multiplications in a large committee.
         let followed = tokio::task::spawn_blocking(move || {
             let ledger = lock(&follower.ledger).clone();
             let committed = Height(follower.committed.load(Ordering::Relaxed));
-            lock(&follower.secrets).follow(&ledger, committed)
+            let Some(turn) = lock(&follower.secrets).turn(&ledger, committed)? else {
+                return Ok(None);
+            };
+            // The core waits for the secrets when a key is ready, so they are not held meanwhile.
+            let post = turn.speak(&ledger);
+            if post.is_some() {
+                lock(&follower.secrets).spoke(&turn);
+            }
+            Ok::<_, SecretsError>(post)
         });
         match followed.await {
             Ok(Ok(Some(op))) => shell.give(Event::Operate(Box::new(op))),

@@ -2,25 +2,25 @@
 //! key while something may have to be opened under it, and its key for votes.
 //!
 //! ```text
-//! ledger ─▶ follow ─▶ seed, kept before anything is said ─▶ what to post
+//! ledger ─▶ turn ─▶ seed, kept before anything is said ─▶ speak ─▶ what to post
 //!    │
 //!    └─ key ready ─▶ take_up ─▶ shares, kept; seed, destroyed ─▶ keyring
-//!                               shares, destroyed ◀─ retire
+//!                               shares, destroyed ◀─ retire ─▶ keyring without shares
 //! ```
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use conclave_crypto::{BlsCommittee, BlsCommitteeError, BlsSecret};
 use conclave_ledger::{KeyGenerationView, Ledger};
 use conclave_seal::{KeyError, KeyShares, Participant, Tdh2};
 use conclave_types::{
-    Epoch, EpochChange, EpochSetup, Height, KeyGenerationPhase, KeyGenerationPost, SystemOp,
-    ValidatorIndex, limits,
+    Epoch, EpochChange, EpochSetup, Height, KeyGenerationPhase, KeyGenerationPost, SealingKey,
+    SystemOp, ValidatorIndex, limits,
 };
 use rand_core::{OsRng, RngCore};
 use zeroize::Zeroizing;
@@ -67,11 +67,42 @@ struct Said {
     again_after: Height,
 }
 
+/// A validator's turn to speak in a key generation.
+pub(crate) struct Turn {
+    own: ValidatorIndex,
+    seed: Zeroizing<[u8; 32]>,
+    said: Said,
+}
+
 /// Shares of the key that the genesis names, which the ceremony left in a file.
 pub struct GenesisShares {
     pub shares: KeyShares,
     /// Destroyed once that key is retired.
     pub file: Option<PathBuf>,
+}
+
+/// An epoch's key on the ring.
+struct Held {
+    key: SealingKey,
+    weights: Vec<u16>,
+    with_shares: bool,
+}
+
+/// Whether the genesis' key is retired, as the directory of keys says. Then the file of its shares is not
+/// to be read: a stop in the middle of its destruction left it, or a part. It is destroyed now.
+pub fn destroy_if_retired(directory: &Path, file: &Path) -> Result<bool, SecretsError> {
+    let retired = Vault::open(directory)?.retired()?.is_some();
+    if retired {
+        destroy_file(file)?;
+    }
+    Ok(retired)
+}
+
+fn destroy_file(path: &Path) -> Result<(), SecretsError> {
+    vault::destroy(path).map_err(|source| SecretsError::Destroy {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 pub(crate) struct Secrets {
@@ -82,8 +113,8 @@ pub(crate) struct Secrets {
     votes: Vec<BlsSecret>,
     genesis: Option<KeyShares>,
     genesis_file: Option<PathBuf>,
-    /// Whose keys are on the ring, and whether with shares.
-    held: BTreeMap<Epoch, bool>,
+    /// The keys on the ring.
+    held: BTreeMap<Epoch, Held>,
     said: Option<Said>,
 }
 
@@ -116,12 +147,16 @@ impl Secrets {
     }
 
     /// Takes up the keys that a node needs at its start: those that the ledger, the newest one that
-    /// is stored, knows of, and those of epochs that began after it.
+    /// is stored, knows of, and those of epochs that began after it. First it destroys what a stop in
+    /// the middle of a retirement left of retired keys.
     pub(crate) fn recover(
         &mut self,
         ledger: &Ledger,
         changes: &[EpochChange],
     ) -> Result<(), SecretsError> {
+        if let Some(through) = self.vault.retired()? {
+            self.destroy(through)?;
+        }
         let oldest = ledger.epoch().0.saturating_sub(EPOCHS_BACK);
         for epoch in (oldest..=ledger.epoch().0 + 1).map(Epoch) {
             if let Some(setup) = ledger.epoch_setup(epoch) {
@@ -135,20 +170,26 @@ impl Secrets {
         Ok(())
     }
 
-    /// What this validator has to post in the key generation of a newly executed ledger. Blocks are
-    /// final up to `committed`; once they reach to the end of a phase nothing more is said in it.
-    pub(crate) fn follow(
+    /// This validator's turn to speak in the key generation of a newly executed ledger, if it may have
+    /// something to say. Blocks are final up to `committed`; once they reach to the end of a phase
+    /// nothing more is said in it.
+    pub(crate) fn turn(
         &mut self,
         ledger: &Ledger,
         committed: Height,
-    ) -> Result<Option<SystemOp>, SecretsError> {
+    ) -> Result<Option<Turn>, SecretsError> {
         let next = ledger.epoch().next();
         match ledger.key_generation() {
             Some(view) if view.round().epoch() == next && committed < view.last() => {
-                self.speak(&view, ledger.height(), committed)
+                self.turn_of(&view, ledger.height(), committed)
             }
             _ => Ok(None),
         }
+    }
+
+    /// Takes note that the message of a turn was made, so that it is not said again at every block.
+    pub(crate) fn spoke(&mut self, turn: &Turn) {
+        self.said = Some(turn.said);
     }
 
     /// Puts an epoch's key on the ring, with this validator's shares of it if it has any. Done again
@@ -161,18 +202,20 @@ impl Secrets {
         let epoch = setup.epoch;
         let weights = setup.weights();
         let weight = weights.get(usize::from(self.own.0)).copied().unwrap_or(0);
-        let held = self.held.get(&epoch).copied();
+        let held = self.held.get(&epoch).map(|held| held.with_shares);
         if held == Some(true) || held.is_some() && weight == 0 {
             return Ok(());
         }
+        // Whatever the directory or the chain still gives of a retired key: it is not used again.
+        let retired = self.vault.retired()? >= Some(epoch);
         let shares = match weight {
             0 => None,
+            _ if retired => None,
             _ => self.shares(setup, ledger)?,
         };
         if shares.is_none() && held.is_some() {
             return Ok(());
         }
-        let retired = self.vault.retired()? >= Some(epoch);
         if shares.is_none() && weight > 0 && !retired {
             if epoch == Epoch(0) {
                 return Err(SecretsError::NoShares);
@@ -183,11 +226,26 @@ impl Secrets {
                  them it opens nothing by itself until the next epoch"
             );
         }
+        let held = Held {
+            key: setup.sealing.clone(),
+            weights,
+            with_shares: shares.is_some(),
+        };
+        self.put_on_ring(epoch, &held, shares)?;
+        self.held.insert(epoch, held);
+        Ok(())
+    }
+
+    fn put_on_ring(
+        &self,
+        epoch: Epoch,
+        held: &Held,
+        shares: Option<KeyShares>,
+    ) -> Result<(), KeyError> {
         let mut seed = [0; 32];
         OsRng.fill_bytes(&mut seed);
-        self.held.insert(epoch, shares.is_some());
         let own = shares.map(|shares| (self.own, shares));
-        let scheme = Tdh2::new(&setup.sealing, &weights, own, seed)?;
+        let scheme = Tdh2::new(&held.key, &held.weights, own, seed)?;
         self.keyring.insert(epoch, Arc::new(scheme));
         Ok(())
     }
@@ -213,11 +271,26 @@ impl Secrets {
         })
     }
 
-    /// Takes the keys of an epoch and of all before off the ring, and destroys the shares.
+    /// Destroys the shares of the keys of an epoch and of all before. The newest of these keys goes on
+    /// checking: batches of the epoch after its own hold what was packed in its grace, whenever they
+    /// arrive. No epoch takes a batch with an older one.
     pub(crate) fn retire(&mut self, through: Epoch) -> Result<(), SecretsError> {
-        self.keyring.retire(through);
+        if let Some(held) = self.held.get(&through).filter(|held| held.with_shares) {
+            self.put_on_ring(through, held, None)?;
+        }
+        if let Some(held) = self.held.get_mut(&through) {
+            held.with_shares = false;
+        }
+        self.keyring.forget_before(through);
+        self.held.retain(|epoch, _| *epoch >= through);
+        // Said before anything is destroyed, so that a start after a stop in the middle of it knows
+        // that what it finds half destroyed is of no use.
         self.vault.retire(through)?;
-        self.held.retain(|epoch, _| *epoch > through);
+        self.destroy(through)
+    }
+
+    /// Destroys what is kept of the keys of an epoch and of all before.
+    fn destroy(&mut self, through: Epoch) -> Result<(), SecretsError> {
         for name in self.vault.names()? {
             let epoch = name.rsplit('-').next().and_then(|epoch| epoch.parse().ok());
             if epoch.is_some_and(|epoch| Epoch(epoch) <= through) {
@@ -225,10 +298,11 @@ impl Secrets {
                 tracing::info!(secret = name, "destroyed: its sealing key is retired");
             }
         }
-        if let Some(path) = self.genesis_file.take() {
-            vault::destroy(&path).map_err(|source| SecretsError::Destroy { path, source })?;
+        self.genesis = None;
+        match self.genesis_file.take() {
+            Some(path) => destroy_file(&path),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// This validator's shares: kept ones, or from its seed and what the chain has of the key
@@ -269,21 +343,24 @@ impl Secrets {
         }
     }
 
-    fn speak(
-        &mut self,
+    fn turn_of(
+        &self,
         view: &KeyGenerationView<'_>,
         executed: Height,
         committed: Height,
-    ) -> Result<Option<SystemOp>, SecretsError> {
+    ) -> Result<Option<Turn>, SecretsError> {
         let (epoch, attempt) = (view.round().epoch(), view.round().attempt());
-        let board = view.board();
-        let phase = board.phase();
-        let before = self.said;
-        let waits = before.is_some_and(|said| {
+        let phase = view.board().phase();
+        let waits = self.said.is_some_and(|said| {
             (said.epoch, said.attempt, said.phase) == (epoch, attempt, phase)
                 && executed < said.again_after
         });
         if waits || view.round().weight(self.own) == 0 {
+            return Ok(None);
+        }
+        // The key is made, whatever an old ledger says. The seed of its shares is destroyed, and a new
+        // one would be of use to nobody.
+        if self.vault.holds(&shares_of(epoch)) || self.vault.retired()? >= Some(epoch) {
             return Ok(None);
         }
         let name = seed_of(epoch);
@@ -293,25 +370,15 @@ impl Secrets {
             // Durable before anything that is made from it leaves.
             self.vault.keep(&name, &*fresh)?;
         }
-        let Some(seed) = self.seed(epoch)? else {
-            return Ok(None);
-        };
-        let Some(message) = Participant::new(self.own, &seed).next(&board) else {
-            return Ok(None);
-        };
-        self.said = Some(Said {
+        let said = Said {
             epoch,
             attempt,
             phase,
             again_after: Height(committed.max(executed).0 + limits::ORDER_BLOCKS),
-        });
-        let post = KeyGenerationPost {
-            epoch,
-            attempt,
-            validator: self.own,
-            message,
         };
-        Ok(Some(SystemOp::KeyGeneration(Box::new(post))))
+        let own = self.own;
+        let seed = self.seed(epoch)?;
+        Ok(seed.map(|seed| Turn { own, seed, said }))
     }
 
     fn seed(&self, epoch: Epoch) -> Result<Option<Zeroizing<[u8; 32]>>, SecretsError> {
@@ -320,6 +387,22 @@ impl Secrets {
         };
         let seed = <[u8; 32]>::try_from(kept.as_slice()).ok();
         Ok(seed.map(Zeroizing::new))
+    }
+}
+
+impl Turn {
+    /// What to post, if anything. `ledger` is the one that gave the turn. Acknowledging costs many
+    /// multiplications in a large committee, so nobody should have to wait for the secrets meanwhile.
+    pub(crate) fn speak(&self, ledger: &Ledger) -> Option<SystemOp> {
+        let message =
+            Participant::new(self.own, &self.seed).next(&ledger.key_generation()?.board())?;
+        let post = KeyGenerationPost {
+            epoch: self.said.epoch,
+            attempt: self.said.attempt,
+            validator: self.own,
+            message,
+        };
+        Some(SystemOp::KeyGeneration(Box::new(post)))
     }
 }
 

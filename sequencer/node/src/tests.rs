@@ -1,5 +1,5 @@
 //! Whole nodes, with a look inside.
 
 #[path = "../tests/common/mod.rs"]
-mod common;
+pub(crate) mod common;
 mod skipping;

@@ -62,10 +62,10 @@ impl Vault {
 
     /// Keeps a secret under a name, durably; one that is there already stays as it is.
     pub(crate) fn keep(&self, name: &str, secret: &[u8]) -> Result<(), VaultError> {
-        let (sealed, key) = self.paths(name);
-        if sealed.exists() && key.exists() {
+        if self.holds(name) {
             return Ok(());
         }
+        let (sealed, key) = self.paths(name);
         let mut bytes = Zeroizing::new([0; 32]);
         OsRng.fill_bytes(&mut *bytes);
         let cipher = ChaCha20Poly1305::new(Key::from_slice(&*bytes));
@@ -76,6 +76,12 @@ impl Vault {
         })?;
         self.at(&key, write(&key, &*bytes))?;
         self.at(&sealed, write(&sealed, &encrypted))
+    }
+
+    /// Whether a secret was kept and not forgotten.
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        let (sealed, key) = self.paths(name);
+        sealed.exists() && key.exists()
     }
 
     /// A secret, if it was kept and not forgotten.
@@ -101,8 +107,12 @@ impl Vault {
         self.at(&sealed, remove(&sealed))
     }
 
-    /// Notes that the keys of an epoch and of all before are of no use any more.
+    /// Notes that the keys of an epoch and of all before are of no use any more. What was noted stays:
+    /// a node that executes old blocks again after a start hears of old retirements again.
     pub(crate) fn retire(&self, through: Epoch) -> Result<(), VaultError> {
+        if self.retired()? >= Some(through) {
+            return Ok(());
+        }
         let path = self.directory.join(RETIRED);
         self.at(&path, write(&path, through.to_string().as_bytes()))
     }
@@ -229,6 +239,19 @@ mod tests {
         vault.forget("shares-1").expect("forgotten");
         fs::write(&sealed, copy).expect("put back");
         assert!(vault.read("shares-1").expect("readable").is_none());
+    }
+
+    /// A node that executes old blocks again hears of old retirements again; the note must not fall back
+    /// to them, or what was destroyed since would be missed.
+    #[test]
+    fn a_retirement_is_never_taken_back() {
+        let data = tempfile::tempdir().expect("a directory");
+        let vault = Vault::open(data.path()).expect("a vault");
+        assert_eq!(vault.retired().expect("readable"), None);
+        for (said, noted) in [(3, 3), (1, 3), (4, 4)] {
+            vault.retire(Epoch(said)).expect("noted");
+            assert_eq!(vault.retired().expect("readable"), Some(Epoch(noted)));
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use conclave_types::{ConsensusParameters, Epoch, Height, RollupId, ValidatorInde
 
 const ROLLUP: RollupId = RollupId(5);
 const GRACE_BLOCKS: u64 = 10;
+/// So many blocks after any height there is a snapshot of a later one.
+const SNAPSHOT_SURE: u64 = 40;
 
 fn short_epochs() -> Network {
     Network::with(ConsensusParameters {
@@ -43,6 +45,9 @@ async fn epochs_follow_each_other_and_each_key_opens_what_was_sealed_to_it() {
     reaches(&nodes[0], Epoch(1)).await;
     let setup = nodes[0].handle.ledger().present_setup().clone();
     assert_ne!(setup.sealing.key, network.genesis.sealing.key);
+    // What the shares were made from gave them again, and one more was left once they were made.
+    let secrets = network.secrets(0);
+    assert!(!secrets.iter().any(|name| name == "seed-1"), "{secrets:?}");
     network.seal_to(&setup);
     submit(&nodes[1], network.sealed(ROLLUP, &[b"second".to_vec()])).await;
 
@@ -141,6 +146,54 @@ async fn a_validator_that_was_away_while_an_epoch_began_comes_back_into_it() {
     let all = delivered(&nodes[0], ROLLUP, height);
     assert_eq!(all, ["without it", "with its shares"].map(hex::encode));
     for node in nodes {
+        node.stop().await;
+    }
+}
+
+/// Whoever joined by a snapshot in a later epoch had the first epoch's key alone until its next start:
+/// it took whatever was sealed to the present key for invalid, and the ledger that it made of it was
+/// not the others'.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_validator_that_joins_by_a_snapshot_has_the_key_of_the_epoch_it_joins_in() {
+    let mut network = Network::with(ConsensusParameters {
+        heartbeat_ms: 30,
+        epoch_blocks: 240,
+        grace_blocks: GRACE_BLOCKS,
+        keygen_phase_blocks: 40,
+        ..ConsensusParameters::default()
+    });
+    let mut nodes = network.start_all().await;
+    submit(&nodes[0], network.register(ROLLUP)).await;
+    reaches(&nodes[3], Epoch(1)).await;
+    let setup = nodes[3].handle.ledger().present_setup().clone();
+    network.seal_to(&setup);
+    nodes.pop().expect("four").stop().await;
+    std::fs::remove_dir_all(network.data_dir(3)).expect("the disk is lost");
+    let (_, early) = submit(&nodes[0], network.sealed(ROLLUP, &[b"before".to_vec()])).await;
+    nodes[0].executed(Height(early.0 + SNAPSHOT_SURE)).await;
+    let (_, away) = submit(&nodes[0], network.sealed(ROLLUP, &[b"away".to_vec()])).await;
+
+    let joined = network.start(3).await;
+    joined.executed(away).await;
+    let setup = joined.handle.ledger().present_setup().clone();
+    network.seal_to(&setup);
+    let (_, height) = submit(&joined, network.sealed(ROLLUP, &[b"after".to_vec()])).await;
+    let stream = |node: &Running| {
+        node.handle
+            .ledger()
+            .stream(ROLLUP)
+            .expect("is there")
+            .digest
+    };
+    nodes[0].executed(height).await;
+    assert_eq!(stream(&joined), stream(&nodes[0]));
+
+    // Its shares were not on the lost disk. Without one of the others nothing opens without them.
+    nodes.remove(0).stop().await;
+    let setup = joined.handle.ledger().present_setup().clone();
+    network.seal_to(&setup);
+    submit(&joined, network.sealed(ROLLUP, &[b"with it".to_vec()])).await;
+    for node in nodes.into_iter().chain([joined]) {
         node.stop().await;
     }
 }

@@ -10,9 +10,16 @@ impl Sequencer {
             let fees = &self.fees;
             self.mempool.unpark(|header| fees.is_affordable(header));
         }
+        // A batch is ordered after what is final now. The others may not be able to judge what is sealed
+        // to an older key any more, and would take its author for a liar.
+        let oldest = self
+            .epochs
+            .oldest_key(self.committed.max(self.recovered_to));
         while self.mempool.waiting() > 0 && self.may_pack(now) {
             let fees = &self.fees;
-            let envelopes = self.mempool.take(|header| fees.is_affordable(header));
+            let may_be_ordered =
+                |header: &EnvelopeHeader| header.core.epoch >= oldest && fees.is_affordable(header);
+            let envelopes = self.mempool.take(may_be_ordered);
             if envelopes.is_empty() {
                 return;
             }
@@ -190,8 +197,10 @@ impl Sequencer {
             return;
         }
         for (envelope, points) in manifest.envelopes.iter().zip(points) {
-            if let Some(points) = points {
-                self.points.insert(envelope.id(), points);
+            let key = envelope.core.epoch;
+            // A key may have been retired during the check.
+            if let Some(points) = points.filter(|_| self.epochs.of(key).is_some()) {
+                self.points.insert((key, envelope.id()), points);
             }
         }
         self.availability.quotas.keep(id, &manifest);

@@ -175,7 +175,7 @@ impl Sequencer {
 
     pub(super) fn forget_points(&mut self, manifest: &Manifest) {
         for envelope in &manifest.envelopes {
-            self.points.remove(&envelope.id());
+            self.points.remove(&(envelope.core.epoch, envelope.id()));
         }
     }
 }

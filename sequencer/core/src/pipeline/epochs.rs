@@ -69,12 +69,12 @@ impl Sequencer {
         }
     }
 
-    /// Says which keys nothing is sealed to any more that may have to be opened.
-    pub(super) fn retire_keys(&mut self, actions: &mut Vec<Action>) {
+    /// The newest key, if it is one more, to which nothing is sealed that may have to be opened. Share
+    /// points under it go with its shares: they are what would open the envelopes that came too late.
+    pub(super) fn retire_keys(&mut self) -> Option<Epoch> {
         let held = self.held.values().map(|bid| bid.header.core.epoch).min();
-        if let Some(epoch) = self.epochs.retire(self.executed, held) {
-            // What was executed is durable before a share is erased.
-            actions.push(after_writes(vec![Action::Retired(epoch)]));
-        }
+        let retired = self.epochs.retire(self.executed, held)?;
+        self.points.retain(|(key, _), _| *key > retired);
+        Some(retired)
     }
 }

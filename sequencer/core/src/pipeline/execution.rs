@@ -126,7 +126,6 @@ impl Sequencer {
         }
         self.held.extend(done.held);
         self.forget_bids();
-        self.retire_keys(actions);
         if height.0.is_multiple_of(SNAPSHOT_BLOCKS) {
             let ordered = self.ordered_at.remove(&height);
             writes.push(Write::Snapshot {
@@ -145,7 +144,9 @@ impl Sequencer {
             envelopes: done.envelopes,
             transactions: done.transactions,
         };
-        let then = vec![Action::Executed(Box::new(published))];
+        let mut then = vec![Action::Executed(Box::new(published))];
+        // Only once this block is durable: executing it again would take the shares again.
+        then.extend(self.retire_keys().map(Action::Retired));
         actions.push(Action::Durable { writes, then });
     }
 

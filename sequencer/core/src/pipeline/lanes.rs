@@ -91,7 +91,7 @@ impl Sequencer {
             context,
             points: envelopes
                 .iter()
-                .map(|e| self.points.remove(&e.id()))
+                .map(|e| self.points.remove(&(e.core.epoch, e.id())))
                 .collect(),
             envelopes,
         };

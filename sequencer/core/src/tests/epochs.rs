@@ -1,9 +1,11 @@
 //! What changes, and what must not get lost, between two epochs.
 
+use conclave_ledger::Executed;
 use conclave_types::{Amount, EpochSetup};
 
 use super::*;
 use crate::epochs::Epochs;
+use crate::execution::{self, ExecuteResult};
 
 fn second() -> EpochSetup {
     EpochSetup {
@@ -31,6 +33,110 @@ fn config(first: u64, grace_blocks: u64, epochs: &[u64]) -> Config {
         view_timeout_ms_max: 8_000,
         sign: Box::new(|message| key(0).sign(message)),
     }
+}
+
+/// A sequencer of epoch 1 whose grace is over, with what it had acknowledged.
+fn past_the_grace(mempool: Vec<Envelope>) -> (Sequencer, Vec<Action>) {
+    let ledger = Arc::new(Ledger::genesis(&genesis()));
+    let tip = LedgerReference {
+        height: Height(0),
+        root: ledger.root(),
+    };
+    let recovered = Recovered {
+        ledger,
+        height: Height(0),
+        held: vec![],
+        mempool,
+        ordered: vec![],
+        batches: vec![],
+        certificates: vec![],
+        roots: vec![],
+        tip,
+        committed: Height(0),
+    };
+    // Small batches leave after a pace.
+    Sequencer::new(config(1, 0, &[0, 1]), recovered, 1_000)
+}
+
+/// A node that was stopped between destroying the shares of a key and writing the block after whose
+/// execution they were of no use could not open what that block holds any more, when it executed it
+/// again.
+#[test]
+fn a_key_is_retired_only_once_the_block_that_ends_its_use_is_durable() {
+    let (mut sequencer, _) = past_the_grace(vec![]);
+    let root = sequencer.ledger().root();
+    let last = block(1, vec![], root);
+    let input = Input::Committed {
+        certificate: certificate(&last),
+        blocks: vec![last],
+    };
+    let actions = sequencer.handle(1_001, input);
+    let executes = |action: &Action| matches!(action, Action::Work(Work::Execute(_)));
+    assert!(actions.iter().any(executes), "{actions:?}");
+
+    let done = execution::Done {
+        ledger: sequencer.ledger().clone(),
+        executed: Executed {
+            height: Height(1),
+            dispositions: vec![],
+            outcomes: vec![],
+            deliveries: vec![],
+            fee_changes: vec![],
+            events: vec![],
+            state_root: root,
+        },
+        root,
+        writes: vec![Write::Discharge(EnvelopeId(Digest::ZERO))],
+        held: Default::default(),
+        envelopes: 0,
+        transactions: 0,
+    };
+    let executed = Done::Executed(Box::new(ExecuteResult {
+        height: Height(1),
+        outcome: Ok(Box::new(done)),
+    }));
+    let actions = sequencer.handle(1_002, Input::Done(Box::new(executed)));
+    let retires = |action: &Action| matches!(action, Action::Retired(Epoch(0)));
+    let retiring: Vec<&[Write]> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Durable { writes, then } if then.iter().any(retires) => Some(&writes[..]),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        matches!(retiring[..], [[Write::Discharge(_)]]),
+        "with the block's own writes: {actions:?}"
+    );
+}
+
+/// An acknowledged envelope was packed however old its key was, until the next tick: for the others,
+/// who had forgotten the key, that made an invalid batch and its author a liar.
+#[test]
+fn what_is_sealed_to_a_key_that_no_block_takes_is_not_packed() {
+    let mut late = batch(1, b"late").envelopes[0].clone();
+    late.header.core.sequence = Sequence(2);
+    let id = late.header.id();
+    let mut present = batch(1, b"in time").envelopes[0].clone();
+    present.header.core.epoch = Epoch(1);
+    let (mut sequencer, actions) = past_the_grace(vec![late, present.clone()]);
+    let packed: Vec<&[Envelope]> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Work(Work::Encode { batch, .. }) => Some(&batch.envelopes[..]),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(packed, [[present]]);
+
+    // Its payer is told.
+    assert_eq!(sequencer.waiting(id), Some(false));
+    let actions = sequencer.handle(1_001, Input::Tick);
+    let told = |write: &Write| matches!(write, Write::Fate(of, fate) if *of == id && fate.outcome.is_none());
+    assert!(actions.iter().any(|action| matches!(
+        action,
+        Action::Durable { writes, .. } if writes.iter().any(told)
+    )));
 }
 
 /// A share that is erased too early leaves an ordered envelope sealed for ever; one that is never

@@ -265,6 +265,12 @@ impl Network {
         &self.members[index].data_dir
     }
 
+    /// A validator's shares of the genesis' key.
+    pub(crate) fn shares(&self, index: usize) -> KeyShares {
+        let shares = self.members[index].shares.as_ref().expect("a founder");
+        KeyShares::decode(shares).expect("shares")
+    }
+
     /// Where the newcomer finds its place: it is the first to register.
     fn membership(&self) -> Membership {
         let validators = (0..).map(ValidatorIndex).zip(&self.genesis.validators);
