@@ -1,6 +1,6 @@
 //! A node that was away for longer than the others keep blocks.
 
-use conclave_types::{ConsensusParameters, Epoch, Height, RollupId};
+use conclave_types::{ConsensusParameters, Epoch, Height, RollupId, limits};
 
 use super::common::{Network, PATIENCE, Running, submit};
 use crate::NodeError;
@@ -68,7 +68,7 @@ async fn a_node_skips_epochs() {
         heartbeat_ms: 30,
         epoch_blocks: 60,
         grace_blocks: 10,
-        keygen_phase_blocks: 40,
+        keygen_phase_blocks: limits::KEYGEN_PHASE_BLOCKS_MIN,
         ..ConsensusParameters::default()
     });
     let mut nodes = network.start_all().await;
