@@ -159,7 +159,7 @@ async fn a_validator_that_joins_by_a_snapshot_has_the_key_of_the_epoch_it_joins_
         heartbeat_ms: 30,
         epoch_blocks: 240,
         grace_blocks: GRACE_BLOCKS,
-        keygen_phase_blocks: 40,
+        keygen_phase_blocks: limits::KEYGEN_PHASE_BLOCKS_MIN,
         ..ConsensusParameters::default()
     });
     let mut nodes = network.start_all().await;
