@@ -187,8 +187,7 @@ impl KeyDir {
         if secrets.exists() {
             // It says which keys of that chain are retired, and would have these destroyed.
             bail!(
-                "[CV-CLI-005] cannot create {} beside {}, which is of another chain; move that away \
-                 first",
+                "[CV-CLI-005] cannot create {}; move {} away first, which is of another chain",
                 path.display(),
                 secrets.display()
             );
